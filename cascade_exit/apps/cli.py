@@ -1,0 +1,27 @@
+"""The console command: `cascade-exit VERB key=value …`."""
+
+import importlib
+import sys
+
+from cascade_exit.runs import closest
+
+VERBS = {
+    "train": "train a detector, or go on with one that was killed",
+    "evaluate": "measure every exit of a trained detector on a set",
+    "predict": "draw what each exit sees on your photos",
+    "export": "keep a trained detector as models/<name>",
+    "describe": "show a data set, and what each exit of a model costs",
+}
+
+
+def main() -> None:
+    """Calls the verb named first."""
+    if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
+        print("usage: cascade-exit VERB key=value …\n")
+        print("\n".join(f"  {verb:<10} {what}" for verb, what in VERBS.items()))
+        print("\nEach verb lists its settings with --help.")
+        return
+    verb = sys.argv.pop(1)
+    if verb not in VERBS:
+        sys.exit(f"Error: {verb}: no such verb{closest(verb, VERBS)}; there are {', '.join(VERBS)}")
+    importlib.import_module(f"cascade_exit.apps.{verb}").main()

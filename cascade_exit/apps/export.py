@@ -1,0 +1,75 @@
+"""`export`: keeps a trained detector as `models/<name>`, weights in 16 bit."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from cascade_exit.config import Call, ExportConfig, run_app
+from cascade_exit.runs import Manifest, UserError, find_run, open_run, plain
+from cascade_exit.runtime import rounded_to_16_bit, write_kept_model
+from cascade_exit.runtime.detector import model_fingerprint, read_model
+
+FIGURES = ("images", "boxes", "data", "exits", "baseline", "intervals")
+
+
+def work(config: ExportConfig, call: Call) -> Path:
+    """Writes the kept model; with `evaluation` its figures too."""
+    root, target = Path(config.runs_root), Path(config.models_root) / config.name
+    folder = find_run(config.run, root)
+    manifest = Manifest.read(folder)
+    checkpoint = rounded_to_16_bit(read_model(folder))
+    with open_run(
+        "export",
+        config,
+        command=call.command,
+        overrides=call.overrides,
+        data={"model": model_fingerprint(folder)},
+        parents=[manifest.id],
+        root=root,
+        run_dir=Path(config.run_dir) if config.run_dir else None,
+        force=config.force,
+    ) as run:
+        # Written each time: the kept folder is not the run's own and may have been changed since.
+        write_kept_model(target, checkpoint, _details(config, manifest))
+        if config.evaluation:
+            figures = _figures(config.evaluation, root, model_fingerprint(target))
+            write_kept_model(target, checkpoint, _details(config, manifest) | {"figures": figures})
+        run.manifest.metrics["kept"] = str(target)
+        Console(stderr=True).print(f"Kept as {target} ({(target / 'model.safetensors').stat().st_size / 1e6:.1f} MB).")
+    return run.folder
+
+
+def _details(config: ExportConfig, manifest: Manifest) -> dict[str, Any]:
+    return {
+        "starting_weights": {
+            "init": Path(str(manifest.config.get("init", ""))).name,
+            "origin": config.origin,
+            "licence": config.licence,
+        },
+        "provenance": {
+            "run": manifest.id,
+            "command": manifest.command,
+            "git": plain(manifest.git),
+            "versions": plain(manifest.versions),
+            "data": manifest.data,
+        },
+    }
+
+
+def _figures(reference: str, root: Path, fingerprint: str) -> dict[str, Any]:
+    folder = find_run(reference, root)
+    measured = Manifest.read(folder).data.get("model")
+    if measured != fingerprint:
+        raise UserError(
+            f"evaluation={reference} measured other weights ({measured}) than those kept ({fingerprint}): "
+            f"evaluate run=models/<name> first, then export again with that run"
+        )
+    metrics = json.loads((folder / "metrics.json").read_text())
+    return {key: metrics[key] for key in FIGURES if key in metrics} | {"run": Manifest.read(folder).id}
+
+
+def main() -> None:
+    """The command line."""
+    run_app("export", ExportConfig, work)

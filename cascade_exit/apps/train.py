@@ -1,0 +1,80 @@
+"""`train`: one run from validated settings to a checkpoint and the figures of every exit on val."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from cascade_exit.apps.results import Provenance, exit_figures, exit_table, set_facts, write_metrics
+from cascade_exit.config import Call, TrainConfig, run_app
+from cascade_exit.data import load_roles, open_images
+from cascade_exit.model.checkpoint import read_checkpoint
+from cascade_exit.runs import Manifest, Run, find_run, open_run, plain
+from cascade_exit.runtime import Detector, detect_set
+from cascade_exit.runtime.detector import BEST
+from cascade_exit.tracking import finish_logger, make_logger
+from cascade_exit.training import CascadeModule, StartingWeights, TrainingSets, fit, starting_weights
+
+
+def work(config: TrainConfig, call: Call) -> Path:
+    """Trains, unless the run is finished already."""
+    console = Console(stderr=True)
+    weights, parents = _start(config)
+    # Built once for its own checks, so that a model that cannot be built is refused before any data is read.
+    weights.load_into(CascadeModule(config, config.data.classes).detector)
+    sets = load_roles(config.data, ("train", "val"), progress=True)
+    fingerprints = {role: images.fingerprint for role, images in sets.items()}
+    if weights.fingerprint:
+        fingerprints["init"] = weights.fingerprint
+    with open_run(
+        "train",
+        config,
+        command=call.command,
+        overrides=call.overrides,
+        data=fingerprints,
+        parents=parents,
+        root=Path(config.runs_root),
+        run_dir=Path(config.run_dir) if config.run_dir else None,
+        force=config.force,
+    ) as run:
+        if not run.finished:
+            if run.resumed:
+                console.print(f"Going on with {run.folder} (try {run.manifest.tries}).")
+            store = open_images(sets.values(), config.data, progress=True)
+            training = TrainingSets(sets["train"], sets["val"], store, config.data.workers)
+            _train(config, training, weights, run)
+        for line in run.manifest.warnings:
+            console.print(f"[yellow]Warning:[/] {line}")
+        console.print(exit_table(run.manifest.metrics["exits"], f"{run.folder.name}: val role"))
+    return run.folder
+
+
+def _start(config: TrainConfig) -> tuple[StartingWeights, list[str]]:
+    """Starting weights, and the runs that they come from."""
+    root = Path(config.runs_root)
+    if config.run is not None:
+        folder = find_run(config.run, root)
+        return starting_weights(config.run, config.model, folder / BEST), [Manifest.read(folder).id]
+    if config.init in ("scratch", "imagenet", "coco") or Path(config.init).expanduser().is_file():
+        return starting_weights(config.init, config.model), []
+    folder = find_run(config.init, root)
+    return starting_weights(config.init, config.model, folder / BEST), [Manifest.read(folder).id]
+
+
+def _train(config: TrainConfig, sets: TrainingSets, weights: StartingWeights, run: Run) -> None:
+    logger = make_logger(config.logger, run.folder, run.id, "train", plain(config))
+    failed = True
+    try:
+        best = fit(config, sets, weights, run, logger)
+        failed = False
+    finally:
+        finish_logger(logger, exit_code=int(failed))
+    detector = Detector(read_checkpoint(best))
+    metric = detect_set(detector, sets.val, sets.store, config.trainer.batch_size, sets.workers, progress=True)
+    metrics = set_facts(sets.val) | {"exits": exit_figures(metric, detector.network)}
+    run.manifest.metrics.update(metrics)
+    write_metrics(run, metrics, Provenance(backend="torch"))
+
+
+def main() -> None:
+    """The command line."""
+    run_app("train", TrainConfig, work)

@@ -1,0 +1,14 @@
+"""The command line's configuration: the rooms' settings composed, validated, and explained when wrong."""
+
+from cascade_exit.config.app import Call, run_app
+from cascade_exit.config.schema import DescribeConfig, EvaluateConfig, ExportConfig, PredictConfig, TrainConfig
+
+__all__ = [
+    "Call",
+    "DescribeConfig",
+    "EvaluateConfig",
+    "ExportConfig",
+    "PredictConfig",
+    "TrainConfig",
+    "run_app",
+]

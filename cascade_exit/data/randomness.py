@@ -1,0 +1,25 @@
+"""Where every random number comes from: a hash of what it belongs to."""
+
+import hashlib
+
+
+def derive_seed(*parts: int | str) -> int:
+    """A seed that is a function of its parts alone, such as ``("augment", seed, epoch, image_id)``.
+
+    Args:
+        parts: What the random numbers belong to, starting with a word for their use.
+
+    Returns:
+        A non-negative seed of 63 bits (the first bits of SHA-256).
+    """
+    return _hash_64(parts) >> 1
+
+
+def unit_hash(*parts: int | str) -> float:
+    """A number in [0, 1) that is a function of its parts alone, evenly spread (the first 53 bits of SHA-256)."""
+    return (_hash_64(parts) >> 11) / 2.0**53
+
+
+def _hash_64(parts: tuple[int | str, ...]) -> int:
+    text = "/".join(map(str, parts))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

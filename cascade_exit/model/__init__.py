@@ -1,0 +1,34 @@
+"""Backbone stages, anchors, branches, heads, the cascade, decoding and NMS."""
+
+from cascade_exit.model.anchors import AnchorGrid
+from cascade_exit.model.cascade import CascadeDetector, State
+from cascade_exit.model.config import FULL, BackboneConfig, ExitConfig, FullConfig, ModelConfig
+from cascade_exit.model.costs import ExitCost, exit_costs
+from cascade_exit.model.decoding import DecodingConfig, decode
+from cascade_exit.model.digest import mean_confidence, mean_normalised_entropy
+from cascade_exit.model.output import Detections, ExitOutput
+from cascade_exit.model.weights import LoadReport, from_torchvision, load_what_fits, recognise, to_torchvision
+
+__all__ = [
+    "FULL",
+    "AnchorGrid",
+    "BackboneConfig",
+    "CascadeDetector",
+    "DecodingConfig",
+    "Detections",
+    "ExitConfig",
+    "ExitCost",
+    "ExitOutput",
+    "FullConfig",
+    "LoadReport",
+    "ModelConfig",
+    "State",
+    "decode",
+    "exit_costs",
+    "from_torchvision",
+    "load_what_fits",
+    "mean_confidence",
+    "mean_normalised_entropy",
+    "recognise",
+    "to_torchvision",
+]

@@ -1,0 +1,69 @@
+"""Default boxes of SSDLite, one grid per input size, shared by exits of that size."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
+from torchvision.models.detection.image_list import ImageList
+
+LEVELS = 6
+FIRST_STRIDE_PX = 16
+# SSDLite's: six levels, aspect ratios 1 (two sizes), 2, 1/2, 3, 1/3, scales 0.2 to 0.95 of the input.
+ASPECT_RATIOS = [[2, 3] for _ in range(LEVELS)]
+MIN_RATIO, MAX_RATIO = 0.2, 0.95
+
+
+def level_cells(input_size_px: int) -> tuple[int, ...]:
+    """Side of each level's square grid in cells; 20, 10, 5, 3, 2, 1 at 320 px."""
+    cells = [math.ceil(input_size_px / FIRST_STRIDE_PX)]
+    while len(cells) < LEVELS:
+        cells.append(math.ceil(cells[-1] / 2))
+    return tuple(cells)
+
+
+class AnchorGrid(nn.Module):
+    """Anchors of all levels for a square input.
+
+    Args:
+        input_size_px: side of the network's input.
+        scales: anchor side per level as a share of the input, and one more for the last level's larger square
+            (LEVELS + 1 numbers); None: SSDLite's.
+
+    Attributes:
+        boxes: xyxy in input pixels, level by level, row by row, `per_cell` anchors a cell.
+        cells: side of each level's grid.
+        per_cell: anchors per cell.
+    """
+
+    boxes: Float[Tensor, "anchor 4"]
+
+    def __init__(self, input_size_px: int, scales: Sequence[float] | None = None) -> None:
+        super().__init__()
+        self.input_size_px = input_size_px
+        self.scales = tuple(scales) if scales is not None else None
+        self.cells = level_cells(input_size_px)
+        # min_ratio/max_ratio give SSDLite's scales where none are set.
+        generator = DefaultBoxGenerator(
+            ASPECT_RATIOS, min_ratio=MIN_RATIO, max_ratio=MAX_RATIO, scales=list(scales) if scales else None
+        )
+        counts = set(generator.num_anchors_per_location())
+        self.per_cell = counts.pop()
+        image = torch.empty(1, 3, input_size_px, input_size_px)
+        maps = [torch.empty(1, 1, side, side) for side in self.cells]
+        boxes = generator(ImageList(image, [(input_size_px, input_size_px)]), maps)[0]
+        # Not persistent: derived from the configuration, so a checkpoint cannot disagree with it.
+        self.register_buffer("boxes", boxes, persistent=False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "AnchorGrid":
+        """Moves the anchors with the model, but keeps them float32: 16 bits would shift them by up to a pixel."""
+        boxes = self.boxes
+        super()._apply(fn, recurse)
+        self.boxes = boxes.to(self.boxes.device)
+        return self
+
+    def equals(self, other: "AnchorGrid") -> bool:
+        """Whether anchor i means the same box in both grids."""
+        return self.input_size_px == other.input_size_px and self.scales == other.scales

@@ -1,0 +1,188 @@
+"""Settings of the network; all of them are stored in every checkpoint."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from torchvision.models.mobilenetv3 import InvertedResidualConfig, _mobilenet_v3_conf
+
+from cascade_exit.data import InputConfig
+from cascade_exit.model.anchors import FIRST_STRIDE_PX, LEVELS
+from cascade_exit.model.attention import Attention
+
+Context = Literal["none", "logits", "features"]
+Refinement = Literal["fresh", "residual"]
+FULL = "full"
+
+# A row of a channel table: input, kernel, expanded, output, squeeze-and-excite, "RE" or "HS", stride.
+TableRow = tuple[int, int, int, int, bool, Literal["RE", "HS"], int]
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    """MobileNetV3 trunk (Howard et al., Searching for MobileNetV3, ICCV 2019).
+
+    Attributes:
+        name: torchvision's large or small layout.
+        width: channel multiplier, rounded to eights as torchvision does.
+        table: rows that replace the layout; a convolution to six times its last channels follows them.
+        reduced_tail: halves the channels of the last blocks, as torchvision's COCO-trained SSDLite does.
+    """
+
+    name: Literal["mobilenet_v3_large", "mobilenet_v3_small"] = "mobilenet_v3_large"
+    width: float = 1.0
+    table: tuple[TableRow, ...] | None = None
+    reduced_tail: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0.1 <= self.width <= 4:
+            raise ValueError(f"width must be between 0.1 and 4, got {self.width}")
+        if self.table is not None and self.width != 1.0:
+            raise ValueError("width must stay 1.0 where a channel table is given: the table already says it")
+        if self.table is not None and self.reduced_tail:
+            raise ValueError("reduced_tail must be false where a channel table is given: the table already says it")
+        if self.table is not None:
+            _check_table(self.table)
+
+    def blocks(self) -> list[InvertedResidualConfig]:
+        """Settings of the blocks between the first and the last convolution, as torchvision takes them."""
+        if self.table is None:
+            return _mobilenet_v3_conf(self.name, width_mult=self.width, reduced_tail=self.reduced_tail)[0]
+        return [InvertedResidualConfig(*row, dilation=1, width_mult=1.0) for row in self.table]
+
+    @property
+    def strides_px(self) -> tuple[int, ...]:
+        """Stride in input pixels of the map after each of the trunk's `features`."""
+        strides = [2]
+        for block in self.blocks():
+            strides.append(strides[-1] * block.stride)
+        return (*strides, strides[-1])
+
+
+def _check_table(table: tuple[TableRow, ...]) -> None:
+    """Refuses a table that would build something else than it says, or nothing."""
+    strided = [index for index, row in enumerate(table) if row[6] == 2]
+    if any(row[6] not in (1, 2) for row in table) or len(strided) != 4:
+        raise ValueError(f"table must have four rows of stride 2, all others 1, got {[row[6] for row in table]}")
+    for index, (channels_in, kernel, expanded, channels_out, *_) in enumerate(table):
+        # torchvision rounds other widths to eights without a word.
+        if any(channels < 8 or channels % 8 for channels in (channels_in, expanded, channels_out)):
+            raise ValueError(f"table.{index} must have channels that are multiples of 8, got {table[index]}")
+        if kernel < 1 or kernel % 2 == 0:
+            raise ValueError(f"table.{index} must have an odd kernel, got {kernel}")
+        if index and channels_in != table[index - 1][3]:
+            raise ValueError(f"table.{index} must take the {table[index - 1][3]} channels before it, got {channels_in}")
+    last = strided[-1]
+    if table[last][2] == table[last][0]:
+        raise ValueError(f"table.{last} must expand its input: SSDLite reads that expansion, got {table[last]}")
+
+
+@dataclass(frozen=True)
+class ExitConfig:
+    """One early exit.
+
+    Attributes:
+        after: index of the backbone's `features` after which the exit stands.
+        channels: width of the branch.
+        depth: separable convolutions in the branch.
+        kernel: side of their depthwise kernels.
+        attention: on the branch's output.
+        skip: adds the branch's input to its output.
+        pyramid: grows the other anchor levels; without it the exit speaks for its own map only, and all other
+            anchors read background.
+        context: what it takes over from the exit before: nothing, its class logits, its branch features.
+        refinement: "fresh" predicts anew, "residual" adds to the (detached) answer of the exit before.
+    """
+
+    after: int
+    channels: int = 128
+    depth: int = 3
+    kernel: int = 3
+    attention: Attention = "se"
+    skip: bool = True
+    pyramid: bool = True
+    context: Context = "none"
+    refinement: Refinement = "fresh"
+
+    def __post_init__(self) -> None:
+        if self.channels < 8 or self.channels % 8:
+            raise ValueError(f"channels must be a multiple of 8, got {self.channels}")
+        if not 1 <= self.depth <= 8:
+            raise ValueError(f"depth must be between 1 and 8, got {self.depth}")
+        if self.kernel not in (1, 3, 5, 7):
+            raise ValueError(f"kernel must be 1, 3, 5 or 7, got {self.kernel}")
+
+
+@dataclass(frozen=True)
+class FullConfig:
+    """The last exit: torchvision's SSDLite path, plus what it may take over from the exit before."""
+
+    context: Context = "none"
+    refinement: Refinement = "fresh"
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The whole detector.
+
+    Attributes:
+        input: size, resizing and scaling of its images.
+        backbone: the trunk.
+        exits: early exits by name, `exit1`, `exit2`, … from shallow to deep; none makes the static detector.
+        full: the last exit.
+        anchor_scales: anchor side per level as a share of the input (seven numbers); none: SSDLite's.
+    """
+
+    input: InputConfig = field(default_factory=InputConfig)
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    exits: dict[str, ExitConfig] = field(default_factory=dict)
+    full: FullConfig = field(default_factory=FullConfig)
+    anchor_scales: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        wanted = [f"exit{i + 1}" for i in range(len(self.exits))]
+        if list(self.exits) != wanted:
+            raise ValueError(f"exits must be named {', '.join(wanted)} in this order, got {', '.join(self.exits)}")
+        places = [exit_.after for exit_ in self.exits.values()]
+        if places != sorted(set(places)):
+            raise ValueError(f"exits must stand one behind the other: 'after' must rise, got {places}")
+        self._check_places()
+        self._check_links()
+        if self.anchor_scales is not None:
+            if len(self.anchor_scales) != LEVELS + 1:
+                raise ValueError(f"anchor_scales must hold {LEVELS + 1} numbers, got {len(self.anchor_scales)}")
+            if not all(0 < scale <= 2 for scale in self.anchor_scales):
+                raise ValueError(f"anchor_scales must lie in (0, 2], got {self.anchor_scales}")
+
+    def _check_places(self) -> None:
+        strides = self.backbone.strides_px
+        last = len(strides) - 2
+        for name, exit_ in self.exits.items():
+            if not 0 < exit_.after <= last:
+                raise ValueError(f"exits.{name}.after must be between 1 and {last}, got {exit_.after}")
+            if strides[exit_.after] < 4:
+                raise ValueError(f"exits.{name}.after must stand on a map of stride 4 or more, got {exit_.after}")
+
+    def _check_links(self) -> None:
+        """Refuses what an exit cannot take over from the exit before it."""
+        before: str | None = None
+        exits: dict[str, ExitConfig | FullConfig] = {**self.exits, FULL: self.full}
+        answers_all = answers_finest = False
+        for name, exit_ in exits.items():
+            key = name if name == FULL else f"exits.{name}"
+            if before is None and exit_.context != "none":
+                raise ValueError(f"{key}.context must be none: there is no exit before it")
+            if before is None and exit_.refinement != "fresh":
+                raise ValueError(f"{key}.refinement must be fresh: there is no exit before it")
+            if exit_.refinement == "residual" and not answers_all:
+                raise ValueError(f"{key}.refinement must be fresh: {before} has no pyramid, so not all anchors answer")
+            if exit_.context == "logits" and not answers_finest:
+                raise ValueError(f"{key}.context must not be logits: {before} does not answer at the finest anchors")
+            if isinstance(exit_, ExitConfig):
+                answers_all = exit_.pyramid or exit_.refinement == "residual"
+                answers_finest = answers_all or self.backbone.strides_px[exit_.after] <= FIRST_STRIDE_PX
+            before = name
+
+    @property
+    def exit_names(self) -> tuple[str, ...]:
+        """All exits from shallow to deep; the last is `full`."""
+        return (*self.exits, FULL)

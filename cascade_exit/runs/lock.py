@@ -1,0 +1,105 @@
+"""One process per run: a lock that the operating system lets go of when its holder dies."""
+
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from cascade_exit.runs.errors import UserError
+
+LOCK_NAME = ".lock"
+_PATIENCE_SECONDS = 0.5
+
+_held: set[IO[str]] = set()
+
+
+@contextmanager
+def hold_lock(folder: Path, wait: bool = False) -> Iterator[None]:
+    """Keep other processes out of ``folder`` while the block runs.
+
+    The lock is ``flock`` on ``<folder>/.lock``; the file names its holder and stays behind, unlocked.
+
+    Args:
+        folder: An existing folder.
+        wait: Wait until the other process is done, for locks that are held for an instant only.
+
+    Raises:
+        UserError: When another process holds the lock; the message names its pid and host.
+    """
+    file = (folder / LOCK_NAME).open("a+", encoding="utf-8")
+    try:
+        if not _try_lock(file, wait):
+            raise UserError(_taken_message(folder, file))
+        _held.add(file)
+        _name_holder(file)
+        yield
+    finally:
+        _held.discard(file)
+        file.close()
+
+
+def is_locked(folder: Path) -> bool:
+    """Tell whether a living process holds the lock of ``folder``."""
+    try:
+        file = (folder / LOCK_NAME).open("r", encoding="utf-8")
+    except FileNotFoundError:
+        return False
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _try_lock(file: IO[str], wait: bool) -> bool:
+    """Lock ``file``; a short patience lets ``is_locked`` look in another process without disturbing this."""
+    if wait:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        return True
+    end = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.05)
+
+
+def _name_holder(file: IO[str]) -> None:
+    holder = {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    file.truncate(0)
+    file.write(json.dumps(holder))
+    file.flush()
+
+
+def _taken_message(folder: Path, file: IO[str]) -> str:
+    file.seek(0)
+    try:
+        holder: dict[str, Any] = json.loads(file.read())
+        who = f"process {holder['pid']} on {holder['host']} since {holder['started']}"
+    except (ValueError, KeyError, TypeError):
+        who = "another process"
+    return f"{folder} is in use by {who}: wait until it ends, or end it and give the command again"
+
+
+def _close_in_forked_child() -> None:
+    # A forked data worker shares the lock of its parent and would keep it alive after the parent is killed.
+    for file in _held:
+        os.close(file.fileno())
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_close_in_forked_child)

@@ -1,0 +1,29 @@
+"""The LightningModule (wiring only), loaders, schedule, starting weights and callbacks."""
+
+from cascade_exit.training.config import (
+    CallbacksConfig,
+    OptimizerConfig,
+    PeriodConfig,
+    ScheduleConfig,
+    TrainerConfig,
+    TrainingConfig,
+)
+from cascade_exit.training.fit import TrainingSets, fit
+from cascade_exit.training.init import StartingWeights, starting_weights
+from cascade_exit.training.module import CascadeModule
+from cascade_exit.training.schedule import Schedule
+
+__all__ = [
+    "CallbacksConfig",
+    "CascadeModule",
+    "OptimizerConfig",
+    "PeriodConfig",
+    "Schedule",
+    "ScheduleConfig",
+    "StartingWeights",
+    "TrainerConfig",
+    "TrainingConfig",
+    "TrainingSets",
+    "fit",
+    "starting_weights",
+]

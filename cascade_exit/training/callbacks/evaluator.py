@@ -1,0 +1,90 @@
+"""Judges every exit on all validation images, and keeps the record of it."""
+
+from collections import defaultdict
+from typing import Any
+
+import lightning.pytorch as pl
+from rich.console import Console
+from torch import Tensor
+
+from cascade_exit.data import Batch, CocoSet
+from cascade_exit.evaluation import ExitAP, ImageTruth
+from cascade_exit.losses import trivial_loss_warnings
+from cascade_exit.runs import Record, Run
+
+# Mean over the exits: a checkpoint with one good exit and one bad is no good cascade.
+MONITOR = "val/mean_AP"
+LOGGED = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large", "AR100", "ece", "nll")
+
+
+class ExitEvaluator(pl.Callback):
+    """Computes COCO AP of each exit after every epoch.
+
+    Args:
+        val: the images that choose the checkpoint.
+        exit_names: from shallow to deep.
+        run: whose record gets a row per epoch, and whose manifest gets the warnings.
+    """
+
+    def __init__(self, val: CocoSet, exit_names: tuple[str, ...], run: Run) -> None:
+        truth = [ImageTruth.from_record(record) for record in val.records]
+        self.metric = ExitAP(truth, val.class_map.names, exit_names)
+        self.run = run
+        self.record = Record(run.folder / "metrics.jsonl")
+        self._loss_sums: dict[str, Tensor | float] = defaultdict(float)
+        self._batches = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Drops rows of epochs that will be run again."""
+        if trainer.is_global_zero:
+            self.record.truncate_after("step", trainer.global_step)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Adds up each exit's multibox loss, without waiting for the device."""
+        self._batches += 1
+        for name, term in outputs["terms"].items():
+            exit_name, _, part = name.partition("/")
+            if part in ("classification", "localization"):
+                self._loss_sums[exit_name] = self._loss_sums[exit_name] + term
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Forgets the epoch before."""
+        self.metric.reset()
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Collects what each exit found."""
+        self.metric.update(batch.image_ids, outputs["detections"])
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Computes and logs the measures; all processes compute the same."""
+        whole = not trainer.sanity_checking and trainer.limit_val_batches == 1.0
+        measures = self.metric.compute(require_all=whole)
+        if trainer.sanity_checking:
+            return
+        row = {
+            f"val/{name}/{key}": values[key] for name, values in measures.items() for key in LOGGED if key in values
+        }
+        found = [values["AP"] for values in measures.values() if "AP" in values]
+        row[MONITOR] = sum(found) / len(found) if found else 0.0
+        pl_module.log_dict(row, on_epoch=True, rank_zero_only=False, sync_dist=False, batch_size=1)
+        if trainer.is_global_zero:
+            self.record.write({"epoch": trainer.current_epoch, "step": trainer.global_step} | row)
+            self._raise_alarm({name: values.get("AP", -1.0) for name, values in measures.items()})
+        self._loss_sums.clear()
+        self._batches = 0
+
+    def _raise_alarm(self, average_precisions: dict[str, float]) -> None:
+        losses = {name: float(total) / max(self._batches, 1) for name, total in self._loss_sums.items()}
+        for line in trivial_loss_warnings(losses, average_precisions):
+            self.run.warn(line)
+            Console(stderr=True).print(f"[bold yellow]Warning:[/] {line}")

@@ -1,0 +1,155 @@
+"""One training run from its parts: trainer, callbacks, continuation from the last checkpoint."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, LearningRateMonitor, RichProgressBar
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.strategies import DDPStrategy, Strategy
+
+from cascade_exit.data import CocoSet, ImageStore
+from cascade_exit.model.checkpoint import read_state_file
+from cascade_exit.runs import Run
+from cascade_exit.training.callbacks import (
+    MONITOR,
+    ExactRandomness,
+    ExitEvaluator,
+    ExitPictures,
+    LastCheckpoint,
+    ScheduleFreezing,
+    best_checkpoint,
+)
+from cascade_exit.training.callbacks.checkpoints import BEST, LAST
+from cascade_exit.training.config import TrainerConfig, TrainingConfig
+from cascade_exit.training.datamodule import CascadeData
+from cascade_exit.training.init import StartingWeights
+from cascade_exit.training.module import CascadeModule
+
+
+@dataclass(frozen=True)
+class TrainingSets:
+    """The data of a training run.
+
+    Attributes:
+        train: images to learn from.
+        val: images that choose the checkpoint.
+        store: where decoded images come from.
+        workers: loading processes.
+    """
+
+    train: CocoSet
+    val: CocoSet
+    store: ImageStore
+    workers: int
+
+
+def fit(config: TrainingConfig, sets: TrainingSets, weights: StartingWeights, run: Run, logger: Logger) -> Path:
+    """Trains, or goes on where a killed run stopped.
+
+    Args:
+        config: what to train and how.
+        sets: the data.
+        weights: where to start.
+        run: the open run; checkpoints, figures and the record go there.
+        logger: gets every measure.
+
+    Returns:
+        The best checkpoint on val.
+    """
+    # Also where nothing is drawn at random by hand: layers initialise from the global state.
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    module = CascadeModule(config, sets.train.class_map.names)
+    checkpoints = run.folder / "checkpoints"
+    last = checkpoints / LAST
+    resume = last if last.exists() else None
+    start = resume_position(read_state_file(last)) if resume else (0, 0)
+    if not resume and (report := weights.load_into(module.detector)) is not None:
+        run.manifest.metrics["init"] = report.summary()
+        run.save()
+    if config.trainer.compile:
+        module.detector.compile()
+    data = CascadeData(
+        sets.train,
+        sets.val,
+        sets.store,
+        config.model.input,
+        config.augment,
+        config.trainer.batch_size,
+        config.seed,
+        sets.workers,
+        start,
+    )
+    trainer = build_trainer(config, callbacks_of(config, sets, run), logger, run.folder)
+    with warnings.catch_warnings():
+        # Our loaders continue at the right batch by themselves; Lightning cannot know.
+        warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
+        trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+    return checkpoints / BEST
+
+
+def resume_position(checkpoint: dict[str, Any]) -> tuple[int, int]:
+    """Epoch and batch at which training goes on from a checkpoint."""
+    loop = checkpoint["loops"]["fit_loop"]
+    epoch = loop["epoch_progress"]["current"]["processed"]
+    progress = loop["epoch_loop.batch_progress"]
+    return epoch, 0 if progress["is_last_batch"] else progress["current"]["ready"]
+
+
+def callbacks_of(config: TrainingConfig, sets: TrainingSets, run: Run) -> list[pl.Callback]:
+    """All callbacks of a training run."""
+    settings, exit_names = config.callbacks, config.model.exit_names
+    checkpoints = run.folder / "checkpoints"
+    callbacks: list[pl.Callback] = [
+        ExactRandomness(config.seed),
+        ScheduleFreezing(config.optimizer.frozen_features),
+        ExitEvaluator(sets.val, exit_names, run),
+        ExitPictures(sets.val, sets.store, exit_names, run.folder / "figures", settings.pictures),
+        LearningRateMonitor(logging_interval="step"),
+        best_checkpoint(checkpoints),
+        LastCheckpoint(checkpoints, config.trainer.checkpoint_minutes),
+    ]
+    if settings.ema_decay is not None:
+        callbacks.append(EMAWeightAveraging(decay=settings.ema_decay))
+    if settings.early_stopping_epochs is not None:
+        callbacks.append(EarlyStopping(MONITOR, mode="max", patience=settings.early_stopping_epochs))
+    if config.trainer.progress:
+        callbacks.append(RichProgressBar())
+    return callbacks
+
+
+def build_trainer(
+    config: TrainingConfig, callbacks: list[pl.Callback], logger: Logger, folder: Path
+) -> pl.Trainer:
+    """Lightning's trainer with our settings."""
+    settings = config.trainer
+    return pl.Trainer(
+        default_root_dir=folder,
+        max_epochs=settings.max_epochs,
+        accumulate_grad_batches=settings.accumulate,
+        gradient_clip_val=config.optimizer.gradient_clip,
+        precision=settings.precision,
+        limit_train_batches=settings.limit_train_batches or 1.0,
+        limit_val_batches=settings.limit_val_batches or 1.0,
+        accelerator=settings.accelerator,
+        devices=settings.devices,
+        num_nodes=settings.num_nodes,
+        strategy=_strategy(settings),
+        sync_batchnorm=settings.sync_batchnorm,
+        use_distributed_sampler=False,  # our batch samplers know rank and world
+        callbacks=callbacks,
+        logger=logger,
+        log_every_n_steps=10,
+        num_sanity_val_steps=0,
+        enable_progress_bar=settings.progress,
+        enable_model_summary=False,
+    )
+
+
+def _strategy(settings: TrainerConfig) -> str | Strategy:
+    # The schedule leaves parts of the network without a gradient for whole periods.
+    return DDPStrategy(find_unused_parameters=True) if settings.strategy == "ddp" else settings.strategy

@@ -1,0 +1,168 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cascade_exit.data.sources as sources
+from cascade_exit.data import DataConfig, RoleFiles, SplitConfig, load_role, load_roles, open_images
+from cascade_exit.data.rooms import RoomsConfig
+from cascade_exit.runs.errors import UserError
+from cascade_exit.runs.identity import identity_of
+
+from .scenes import write_set
+
+TRAIN = RoleFiles("annotations/all.json")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    write_set(tmp_path, "all", 60)
+    return tmp_path
+
+
+def _config(root: Path, **more: Any) -> DataConfig:
+    return DataConfig(**{"root": str(root), "train": TRAIN, "split": SplitConfig(val=0.2, calibrate=0.3), **more})
+
+
+def _ids(config: DataConfig, role: str) -> set[int]:
+    return set(load_role(config, role).by_id)
+
+
+def test_a_training_file_is_cut_into_three_disjoint_roles(root: Path) -> None:
+    sets = load_roles(_config(root), ("train", "val", "calibrate"))
+    ids = [set(coco_set.by_id) for coco_set in sets.values()]
+    assert sum(map(len, ids)) == 60
+    assert set.union(*ids) == set(range(1, 61))
+    assert min(map(len, ids)) >= 5
+    assert {coco_set.annotations for coco_set in sets.values()} == {root / "annotations/all.json"}
+
+
+def test_groups_are_never_split(tmp_path: Path) -> None:
+    write_set(tmp_path, "all", 200, group_size=7)
+    sets = load_roles(_config(tmp_path), ("train", "val", "calibrate"))
+    groups = [{record.group for record in coco_set.records} for coco_set in sets.values()]
+    assert all(groups)
+    assert sum(map(len, groups)) == len(set.union(*groups)) == 200 // 7 + 1
+
+
+def test_an_image_keeps_its_role_when_others_are_added(root: Path) -> None:
+    before = _ids(_config(root), "calibrate")
+    write_set(root, "all", 90)
+    assert _ids(_config(root), "calibrate") & set(range(1, 61)) == before
+
+
+def test_files_of_its_own_are_a_role_as_a_whole(root: Path) -> None:
+    write_set(root, "extra", 10, first_id=1000)
+    plain, config = _config(root), _config(root, val=RoleFiles("annotations/extra.json"))
+    assert _ids(config, "val") == set(range(1000, 1010))
+    assert _ids(config, "calibrate") == _ids(plain, "calibrate")
+    assert _ids(config, "train") == _ids(plain, "train") | _ids(plain, "val")
+
+
+def test_the_test_role_needs_no_other_files(root: Path) -> None:
+    write_set(root, "held_out", 10, first_id=1000)
+    (root / "annotations/all.json").unlink()
+    config = _config(root, test=RoleFiles("annotations/held_out.json", "images"))
+    assert _ids(config, "test") == set(range(1000, 1010))
+    with pytest.raises(UserError, match="all.json: does not exist"):
+        load_role(config, "train")
+
+
+def test_absolute_paths_are_taken_as_they_are(root: Path, tmp_path: Path) -> None:
+    write_set(tmp_path / "elsewhere", "t", 4)
+    files = RoleFiles(str(tmp_path / "elsewhere/annotations/t.json"), str(tmp_path / "elsewhere/images"))
+    coco_set = load_role(_config(root, test=files), "test")
+    assert coco_set.records[0].path == tmp_path / "elsewhere/images/1.png"
+
+
+@pytest.mark.parametrize("negatives", [0.0, 0.4, 1.0])
+def test_negatives_are_thinned_in_training_only(root: Path, negatives: float) -> None:
+    whole, thinned = _config(root), _config(root, negatives=negatives)
+    kept = load_role(thinned, "train")
+    with_objects = [record.image_id for record in kept.records if len(record.labels)]
+    assert with_objects == [record.image_id for record in load_role(whole, "train").records if len(record.labels)]
+    negative_share = (len(kept) - len(with_objects)) / (len(load_role(whole, "train")) - len(with_objects))
+    assert negative_share == pytest.approx(negatives, abs=0.3 if 0 < negatives < 1 else 0)
+    assert _ids(thinned, "val") == _ids(whole, "val")
+
+
+def test_fewer_negatives_are_a_subset_of_more(root: Path) -> None:
+    assert _ids(_config(root, negatives=0.3), "train") < _ids(_config(root, negatives=0.7), "train")
+
+
+def test_each_file_is_read_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    original = sources.read_coco
+    monkeypatch.setattr(sources, "read_coco", lambda path, *rest: read.append(path) or original(path, *rest))
+    load_roles(_config(root), ("train", "val", "calibrate"))
+    assert len(read) == 1
+
+
+def test_broken_images_stop_before_the_work_and_sound_ones_are_cached(root: Path) -> None:
+    config = _config(root, cache=True)
+    sets = load_roles(config, ("train", "val"))
+    store = open_images(sets.values(), config)
+    first = sets["train"].records[0]
+    first.path.unlink()
+    assert store.read(first).shape == (48, 64, 3)
+    with pytest.raises(UserError, match=f"image id {first.image_id}, {first.path}: file does not exist$"):
+        open_images(sets.values(), config)
+
+
+@pytest.mark.parametrize(
+    ("more", "role", "message"),
+    [
+        ({"root": None}, "train", "data.root is not set"),
+        ({"root": "no/such/folder"}, "train", "data.root=no/such/folder: folder does not exist"),
+        ({}, "test", "data.test is not set, so there is no test role: give data.test.annotations=FILE"),
+        ({"train": None}, "val", "data.train is not set, so there is no val role"),
+        ({"train": RoleFiles()}, "train", "data.train is not set"),
+        ({"split": SplitConfig(val=0.0)}, "val", "no image falls to the val role: raise data.split.val"),
+        ({"train": RoleFiles("annotations/al.json")}, "train", "did you mean 'all.json'"),
+        ({"classes": ("dog",)}, "train", "the train role has no image with a box of dog"),
+        ({"classes": ("zebra",)}, "train", "has no class 'zebra'"),
+    ],
+)
+def test_what_is_missing_is_said(root: Path, more: dict[str, Any], role: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load_role(_config(root, **more), role)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"classes": ("chair", "chair")}, "classes must name every class once"),
+        ({"classes": ()}, "classes must name at least one"),
+        ({"negatives": 1.5}, "negatives must be in"),
+        ({"workers": -1}, "workers must be 0 or more"),
+        ({"name": "rooms"}, "rooms must be given"),
+    ],
+)
+def test_impossible_settings_are_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DataConfig(**values)
+
+
+def test_paths_workers_and_cache_do_not_identify_the_data() -> None:
+    first = DataConfig(root="a", train=RoleFiles("a.json"), cache=True, workers=4, check="header")
+    second = DataConfig(root="b", train=RoleFiles("b.json", "photos"))
+    assert identity_of(first) == identity_of(second)
+    assert identity_of(first) != identity_of(DataConfig(negatives=0.5))
+
+
+def test_rooms_are_generated_and_each_role_has_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def generate(root: Path, config: RoomsConfig, workers: int, progress: bool) -> Path:
+        asked.append((root, config, workers, progress))
+        for number, role in enumerate(("train", "val", "calibrate", "test")):
+            write_set(root / "set", role, 6, first_id=100 * number)
+        return root / "set"
+
+    monkeypatch.setattr(sources, "generate_rooms", generate)
+    rooms = RoomsConfig(seed=5)
+    config = DataConfig(name="rooms", root=str(tmp_path), rooms=rooms, workers=3)
+    sets = load_roles(config)
+    assert [min(coco_set.by_id) for coco_set in sets.values()] == [0, 100, 200, 300]
+    assert {len(coco_set) for coco_set in sets.values()} == {6}
+    assert asked == [(tmp_path, rooms, 3, False)]

@@ -1,0 +1,71 @@
+"""Small detectors for the tests: narrow, 96 px, two exits, with statistics that differ from channel to channel."""
+
+import torch
+from torch import Tensor, nn
+
+from cascade_exit.data import InputConfig
+from cascade_exit.model import BackboneConfig, CascadeDetector, ExitConfig, FullConfig, ModelConfig
+
+SIZE_PX = 96
+CLASSES = 2
+NARROW = BackboneConfig(width=0.35)
+# Exit 1 on stride 16, exit 2 on stride 32.
+TWO_EXITS = {"exit1": ExitConfig(8, channels=32), "exit2": ExitConfig(14, channels=48)}
+
+# A trunk of TensorFlow's rounding at width 0.75; rows as in `TableRow`.
+TABLE_075 = (
+    (16, 3, 16, 16, False, "RE", 1),
+    (16, 3, 64, 24, False, "RE", 2),
+    (24, 3, 72, 24, False, "RE", 1),
+    (24, 5, 72, 32, True, "RE", 2),
+    (32, 5, 96, 32, True, "RE", 1),
+    (32, 5, 96, 32, True, "RE", 1),
+    (32, 3, 192, 64, False, "HS", 2),
+    (64, 3, 160, 64, False, "HS", 1),
+    (64, 3, 144, 64, False, "HS", 1),
+    (64, 3, 144, 64, False, "HS", 1),
+    (64, 3, 384, 88, True, "HS", 1),
+    (88, 3, 528, 88, True, "HS", 1),
+    (88, 5, 528, 120, True, "HS", 2),
+    (120, 5, 720, 120, True, "HS", 1),
+    (120, 5, 720, 120, True, "HS", 1),
+)
+
+
+def stir(model: nn.Module) -> None:
+    """Makes batch norm differ from channel to channel and answers from place to place, so that a mix-up shows."""
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_mean.normal_(0, 0.1)
+                module.running_var.uniform_(0.3, 1.0)
+                module.weight.uniform_(0.7, 1.5)
+                module.bias.normal_(0, 0.2)
+
+
+def detector(
+    exits: dict[str, ExitConfig] = TWO_EXITS,
+    full: FullConfig = FullConfig(),
+    backbone: BackboneConfig = NARROW,
+    size_px: int = SIZE_PX,
+    seed: int = 0,
+) -> CascadeDetector:
+    torch.manual_seed(seed)
+    config = ModelConfig(input=InputConfig(size_px=size_px), backbone=backbone, exits=exits, full=full)
+    model = CascadeDetector(config, CLASSES)
+    stir(model)
+    return model.eval()
+
+
+def photos(batch: int = 2, size_px: int = SIZE_PX, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (batch, 3, size_px, size_px), dtype=torch.uint8, generator=generator)
+
+
+def copy_shared(source: nn.Module, target: nn.Module) -> None:
+    """Gives `target` every tensor that `source` has under the same name and shape."""
+    own = target.state_dict()
+    with torch.no_grad():
+        for name, value in source.state_dict().items():
+            if name in own and own[name].shape == value.shape:
+                own[name].copy_(value)

@@ -1,0 +1,476 @@
+"""The assembled detector: what each setting changes, and who depends on whom."""
+
+import copy
+import io
+import pickle
+from functools import cache
+
+import pytest
+import torch
+from torch import Tensor
+from torchvision.transforms import Normalize
+
+from cascade_exit.data import InputConfig
+from cascade_exit.model import BackboneConfig, CascadeDetector, ExitConfig, ExitOutput, FullConfig, ModelConfig
+from cascade_exit.model.attention import CBAM
+
+from .networks import CLASSES, NARROW, SIZE_PX, TABLE_075, TWO_EXITS, copy_shared, detector, photos
+
+ANCHORS = 6 * (36 + 9 + 4 + 1 + 1 + 1)
+FIRST_LEVEL, SECOND_LEVEL = 6 * 36, 6 * 9
+
+
+def same(one: ExitOutput, other: ExitOutput) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def close(one: ExitOutput, other: ExitOutput) -> None:
+    # Another batch size may take another convolution algorithm.
+    for a, b in zip(one, other, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def gradients(model: CascadeDetector, loss: Tensor) -> dict[str, Tensor]:
+    """Gradient of each parameter that the loss moves at all."""
+    names, parameters = zip(*model.named_parameters(), strict=True)
+    found = torch.autograd.grad(loss, parameters, allow_unused=True, retain_graph=True)
+    return {name: g for name, g in zip(names, found, strict=True) if g is not None and (g != 0).any()}
+
+
+def loss_of(output: ExitOutput) -> Tensor:
+    return output.class_logits.square().mean() + output.box_deltas.square().mean()
+
+
+# Number and place of exits
+
+
+@pytest.mark.parametrize("places", [(), (8,), (6, 14), (7, 12, 15)])
+def test_as_many_exits_as_configured_each_for_every_anchor(places):
+    exits = {f"exit{i + 1}": ExitConfig(place, channels=16) for i, place in enumerate(places)}
+    outputs = detector(exits)(photos())
+    assert list(outputs) == [*exits, "full"]
+    for output in outputs.values():
+        assert output.class_logits.shape == (2, ANCHORS, CLASSES + 1)
+        assert output.box_deltas.shape == (2, ANCHORS, 4)
+
+
+@pytest.mark.parametrize("place", range(6, 15))
+def test_an_exit_may_stand_after_any_of_these_and_sees_no_further(place):
+    model, images = detector({"exit1": ExitConfig(place, channels=16)}), photos(1)
+    before = model(images)
+    with torch.no_grad():
+        for parameter in model.trunk.features[place + 1 :].parameters():
+            parameter.add_(0.1)
+    after = model(images)
+    assert same(before["exit1"], after["exit1"])
+    assert not same(before["full"], after["full"])
+    with torch.no_grad():
+        for parameter in model.trunk.features[place].parameters():
+            parameter.add_(0.1)
+    assert not same(after["exit1"], model(images)["exit1"])
+
+
+def test_any_backbone_carries_exits():
+    for backbone, place in (
+        (BackboneConfig("mobilenet_v3_small", width=0.5), 6),
+        (BackboneConfig(width=0.35, reduced_tail=True), 14),
+        (BackboneConfig(table=TABLE_075), 8),
+    ):
+        outputs = detector({"exit1": ExitConfig(place, channels=16)}, backbone=backbone)(photos(1))
+        assert outputs["exit1"].class_logits.shape == outputs["full"].class_logits.shape
+
+
+@pytest.mark.parametrize("size_px", [100, 192, 224])
+def test_the_answers_fit_the_anchors_at_any_size(size_px):
+    model = detector(size_px=size_px)
+    for output in model(photos(1, size_px)).values():
+        assert output.class_logits.shape[1] == output.box_deltas.shape[1] == len(model.grid.boxes)
+
+
+def test_early_exits_leave_the_full_answer_alone():
+    static, cascade = detector({}), detector()
+    copy_shared(static, cascade)
+    assert same(static(photos())["full"], cascade(photos())["full"])
+
+
+# What an exit is made of
+
+
+@pytest.mark.parametrize(("kind", "count"), [("none", 0), ("se", 0), ("cbam", 1)])
+def test_attention_is_in_the_branch(kind, count):
+    model = detector({"exit1": ExitConfig(8, channels=16, attention=kind)})
+    assert sum(isinstance(m, CBAM) for m in model.exits["exit1"].branch.modules()) == count
+    assert any("branch.attention" in name for name in model.state_dict()) == (kind != "none")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"attention": "none"}, {"attention": "cbam"}, {"skip": False}, {"pyramid": False}, {"depth": 4}, {"kernel": 5}],
+)
+def test_each_setting_of_an_exit_changes_its_answer_and_only_its(changed):
+    plain = variant("plain")
+    exits = {**TWO_EXITS, "exit1": ExitConfig(8, **{"channels": 32, **changed})}
+    other = detector(exits)
+    copy_shared(plain, other)
+    before, after = plain(photos()), other(photos())
+    assert not same(before["exit1"], after["exit1"])
+    assert same(before["exit2"], after["exit2"])
+    assert same(before["full"], after["full"])
+
+
+@pytest.mark.parametrize(("place", "first", "count"), [(8, 0, FIRST_LEVEL), (14, FIRST_LEVEL, SECOND_LEVEL)])
+def test_without_a_pyramid_an_exit_speaks_for_its_own_map_only(place, first, count):
+    model = detector({"exit1": ExitConfig(place, channels=32, pyramid=False)})
+    output = model(photos())["exit1"]
+    own = torch.zeros(ANCHORS, dtype=torch.bool)
+    own[first : first + count] = True
+    assert output.class_logits[:, own].std() > 0.01
+    assert (output.class_logits[:, ~own].softmax(-1)[..., 0] > 0.999).all()
+    assert (output.box_deltas[:, ~own] == 0).all()
+    assert (output.box_deltas[:, own] != 0).any(-1).all()
+
+
+def test_a_coarse_exit_looks_down_at_the_map_of_the_first():
+    model, images = detector(), photos(1)
+    state = model.advance("exit2", model.advance("exit1", model.start(images)))
+    assert state["lateral"].shape == (1, model.trunk.channels(8), 6, 6)
+    assert state["trunk"].shape == (1, model.trunk.channels(14), 3, 3)
+    blind = {**state, "lateral": torch.zeros_like(state["lateral"])}
+    seen, unseen = model.answer("exit2", state)[0], model.answer("exit2", blind)[0]
+    changed = (seen.class_logits != unseen.class_logits).any(-1)[0]
+    assert changed[:FIRST_LEVEL].all()
+    assert not changed[FIRST_LEVEL:].any()
+
+
+# Who learns from whom
+
+
+@pytest.mark.parametrize("name", ["exit1", "exit2", "full"])
+def test_a_loss_reaches_its_exit_and_the_trunk_below_and_nothing_else(name):
+    model = variant("plain")
+    found = gradients(model, loss_of(model(photos())[name]))
+    own = "full." if name == "full" else f"exits.{name}."
+    last = 16 if name == "full" else TWO_EXITS[name].after
+
+    def belongs(parameter: str) -> bool:
+        if parameter.startswith("trunk.features."):
+            return int(parameter.split(".")[2]) <= last
+        return parameter.startswith(own)
+
+    wanted = {parameter for parameter, _ in model.named_parameters() if belongs(parameter)}
+    assert found.keys() == wanted
+
+
+@pytest.mark.parametrize("name", ["exit1", "exit2", "full"])
+def test_trunk_gradient_scales_what_an_exit_sends_into_the_trunk(name):
+    model, images = detector().train().double(), photos()
+    names, parameters = zip(*model.named_parameters(), strict=True)
+
+    def sent(factors: dict[str, float]) -> list[Tensor | None]:
+        loss = loss_of(model(images, trunk_gradient=factors)[name])
+        return list(torch.autograd.grad(loss, parameters, allow_unused=True))
+
+    whole = sent({})
+    assert sum(g is not None for p, g in zip(names, whole, strict=True) if p.startswith("trunk.")) > 20
+    for factor in (0.0, 0.2, 0.25):
+        for parameter, one, other in zip(names, whole, sent({name: factor}), strict=True):
+            if one is None:
+                assert other is None
+            elif parameter.startswith("trunk."):
+                # A quarter is exact in binary, a fifth up to rounding.
+                torch.testing.assert_close(other, one * factor, rtol=0, atol=1e-12 if factor == 0.2 else 0)
+            else:
+                assert torch.equal(other, one)
+
+
+def test_trunk_gradient_changes_no_answer_and_no_other_exit():
+    model, images = detector().train(), photos()
+    before = model(images)
+    after = model(images, trunk_gradient={"exit1": 0.3, "exit2": 0.7})
+    assert all(same(before[name], after[name]) for name in model.exit_names)
+    one = gradients(model, loss_of(model(images)["full"]))
+    other = gradients(model, loss_of(model(images, trunk_gradient={"exit1": 0.2})["full"]))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+# Residual refinement
+
+RESIDUAL = {"exit1": TWO_EXITS["exit1"], "exit2": ExitConfig(14, channels=48, refinement="residual")}
+
+
+def test_residual_adds_to_the_answer_before():
+    fresh, residual = variant("plain"), detector(RESIDUAL, FullConfig(refinement="residual"))
+    copy_shared(fresh, residual)
+    one, other = fresh(photos()), residual(photos())
+    assert same(one["exit1"], other["exit1"])
+    for part in (0, 1):
+        torch.testing.assert_close(other["exit2"][part], one["exit1"][part] + one["exit2"][part])
+        torch.testing.assert_close(other["full"][part], one["full"][part] + other["exit2"][part])
+
+
+@pytest.mark.parametrize("name", ["exit2", "full"])
+def test_a_deeper_loss_does_not_pull_the_shallower_exit_through_the_residual(name):
+    model = detector(RESIDUAL, FullConfig(refinement="residual")).train()
+    found = gradients(model, loss_of(model(photos())[name]))
+    own = "full." if name == "full" else f"exits.{name}."
+    assert all(parameter.startswith(("trunk.", own)) for parameter in found)
+    assert any(parameter.startswith(own) for parameter in found)
+
+
+def test_a_residual_exit_without_pyramid_keeps_the_answers_that_it_does_not_look_at():
+    exits = {**RESIDUAL, "exit2": ExitConfig(14, channels=48, refinement="residual", pyramid=False)}
+    outputs = detector(exits)(photos())
+    for before, after in zip(outputs["exit1"], outputs["exit2"], strict=True):
+        changed = (before != after).any(-1)
+        own = slice(FIRST_LEVEL, FIRST_LEVEL + SECOND_LEVEL)
+        assert changed[:, own].all()
+        assert not changed[:, : own.start].any()
+        assert not changed[:, own.stop :].any()
+
+
+# Context
+
+
+def with_context(kind: str) -> CascadeDetector:
+    exits = {"exit1": TWO_EXITS["exit1"], "exit2": ExitConfig(14, channels=48, context=kind)}
+    return detector(exits, FullConfig(context=kind))
+
+
+@pytest.mark.parametrize("kind", ["logits", "features"])
+def test_context_begins_as_if_it_were_not_there(kind):
+    without, model = variant("plain"), with_context(kind)
+    copy_shared(without, model)
+    one, other = without(photos()), model(photos())
+    assert all(same(one[name], other[name]) for name in model.exit_names)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "reached", "unreached"),
+    [
+        ("features", "exit2", "exits.exit1.branch.", "exits.exit1.head."),
+        ("features", "full", "exits.exit2.branch.", "exits.exit2.head."),
+        ("logits", "exit2", "exits.exit1.head.classification.0.", "exits.exit1.head.regression."),
+        ("logits", "full", "exits.exit2.head.classification.0.", "exits.exit2.head.regression."),
+    ],
+)
+def test_context_learns_at_once_and_then_teaches_what_it_reads(kind, name, reached, unreached):
+    model = with_context(kind).train()
+    fuse = model.full.fuse if name == "full" else model.exits[name].fuse
+    found = gradients(model, loss_of(model(photos())[name]))
+    own = "full.fuse." if name == "full" else f"exits.{name}.fuse."
+    assert own + "project.weight" in found
+    # The projection starts at zero, so nothing passes through it yet.
+    assert not any(parameter.startswith(reached) for parameter in found)
+    torch.nn.init.normal_(fuse.project.weight, std=0.1)
+    found = gradients(model, loss_of(model(photos())[name]))
+    assert any(parameter.startswith(reached) for parameter in found)
+    assert not any(parameter.startswith(unreached) for parameter in found)
+
+
+def test_context_of_logits_is_the_finest_levels_cell_by_cell():
+    model = with_context("logits")
+    state = model.advance("exit1", model.start(photos()))
+    output, state = model.answer("exit1", state)
+    assert state["context"].shape == (2, 6 * (CLASSES + 1), 6, 6)
+    for row, column, anchor, label in ((0, 0, 0, 0), (1, 4, 5, 2), (5, 2, 3, 1)):
+        said = output.class_logits[:, (row * 6 + column) * 6 + anchor, label]
+        assert torch.equal(state["context"][:, anchor * (CLASSES + 1) + label, row, column], said)
+
+
+def test_context_of_features_is_the_branch():
+    model = with_context("features")
+    branches = []
+    model.exits["exit1"].branch.register_forward_hook(lambda module, inputs, output: branches.append(output))
+    _, state = model.answer("exit1", model.advance("exit1", model.start(photos())))
+    assert torch.equal(state["context"], branches[0])
+
+
+# Running parts of it
+
+CHAINED = {
+    "exit1": TWO_EXITS["exit1"],
+    "exit2": ExitConfig(14, channels=48, context="features", refinement="residual"),
+}
+VARIANTS = {
+    "static": ({}, FullConfig()),
+    "plain": (TWO_EXITS, FullConfig()),
+    "chained": (CHAINED, FullConfig(context="logits", refinement="residual")),
+    "early": ({"exit1": ExitConfig(5, channels=16), "exit2": ExitConfig(13, channels=16)}, FullConfig()),
+    "three": (
+        {**CHAINED, "exit3": ExitConfig(15, channels=16, context="logits", pyramid=False)},
+        FullConfig(context="features"),
+    ),
+}
+
+
+@cache  # not to be changed: copy it first
+def variant(name: str) -> CascadeDetector:
+    model = detector(*VARIANTS[name])
+    for module in model.modules():  # context that says something
+        if hasattr(module, "project"):
+            torch.nn.init.normal_(module.project.weight, std=0.3)
+    return model
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_going_on_with_some_images_equals_the_whole_batch(name):
+    model, images = variant(name), photos(5)
+    whole = model(images)
+    left = torch.arange(5)
+    state = model.start(images)
+    for exit_name in model.exit_names:
+        state = model.advance(exit_name, state)
+        output, state = model.answer(exit_name, state)
+        close(output, ExitOutput(*(part[left] for part in whole[exit_name])))
+        # Some leave here.
+        stay = torch.ones(len(left), dtype=torch.bool)
+        stay[::3] = False
+        left, state = left[stay], {key: value[stay] for key, value in state.items()}
+    assert len(left) < 5
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_asking_for_some_exits_gives_the_same_answers(name):
+    model, images = variant(name), photos()
+    whole = model(images)
+    for exit_name in model.exit_names:
+        assert list(model(images, exits=(exit_name,))) == [exit_name]
+        close(model(images, exits=(exit_name,))[exit_name], whole[exit_name])
+    ends = (model.exit_names[0], "full")
+    some = model(images, exits=ends)
+    assert list(some) == list(dict.fromkeys(ends))
+    for exit_name, output in some.items():
+        close(output, whole[exit_name])
+
+
+def calls_of(model: CascadeDetector, exits: tuple[str, ...]) -> dict[str, int]:
+    calls = {f"features.{i}": block for i, block in enumerate(model.trunk.features)}
+    calls.update({**dict(model.exits.items()), "full": model.full})
+    counts = dict.fromkeys(calls, 0)
+    handles = []
+    for key, module in calls.items():
+
+        def count(*_: object, key: str = key) -> None:
+            counts[key] += 1
+
+        handles.append(module.register_forward_hook(count))
+    model(photos(1), exits=exits)
+    for handle in handles:
+        handle.remove()
+    return counts
+
+
+def test_the_full_exit_alone_runs_no_branch():
+    counts = calls_of(variant("plain"), ("full",))
+    assert counts["exit1"] == counts["exit2"] == 0
+    assert counts["full"] == 1
+    # Block 13 is run in two pieces, so its own forward is not called.
+    assert [counts[f"features.{i}"] for i in range(17)] == [1] * 13 + [0] + [1] * 3
+
+
+def test_an_early_exit_alone_runs_nothing_deeper():
+    counts = calls_of(variant("plain"), ("exit1",))
+    assert (counts["exit1"], counts["exit2"], counts["full"]) == (1, 0, 0)
+    assert [counts[f"features.{i}"] for i in range(17)] == [1] * 9 + [0] * 8
+
+
+def test_an_exit_that_builds_on_another_runs_it_too():
+    exits = {"exit1": TWO_EXITS["exit1"], "exit2": TWO_EXITS["exit2"], "exit3": ExitConfig(15, channels=16)}
+    counts = calls_of(detector(exits, FullConfig(context="features")), ("full",))
+    assert [counts[name] for name in ("exit1", "exit2", "exit3", "full")] == [0, 0, 1, 1]
+    exits["exit3"] = ExitConfig(15, channels=16, refinement="residual")
+    counts = calls_of(detector(exits, FullConfig(context="features")), ("full",))
+    assert [counts[name] for name in ("exit1", "exit2", "exit3", "full")] == [0, 1, 1, 1]
+    counts = calls_of(detector(exits), ("full",))
+    assert [counts[name] for name in ("exit1", "exit2", "exit3", "full")] == [0, 0, 0, 1]
+
+
+# Input
+
+
+@pytest.mark.parametrize(
+    ("scaling", "mean", "std"),
+    [("imagenet", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), ("symmetric", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))],
+)
+def test_images_are_scaled_as_configured(scaling, mean, std):
+    model = CascadeDetector(ModelConfig(input=InputConfig(SIZE_PX, scaling=scaling), backbone=NARROW), CLASSES)
+    expected = Normalize(mean, std)(photos().float() / 255)
+    torch.testing.assert_close(model.start(photos())["trunk"], expected)
+
+
+@pytest.mark.parametrize("images", [torch.zeros(1, 3, 64, SIZE_PX, dtype=torch.uint8), photos(1, 128)])
+def test_images_of_another_size_are_refused(images):
+    with pytest.raises(ValueError, match=r"images must be uint8 \[batch, 3, 96, 96\], got torch.uint8"):
+        variant("static")(images)
+
+
+def test_an_unknown_exit_is_refused():
+    with pytest.raises(ValueError, match="exits must be among exit1, exit2, full, got exit3"):
+        variant("plain")(photos(1), exits=("full", "exit3"))
+
+
+def test_a_detector_needs_a_class():
+    with pytest.raises(ValueError, match="classes must be at least 1, got 0"):
+        CascadeDetector(ModelConfig(), 0)
+
+
+# Precision and keeping
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_says_about_the_same(dtype):
+    model, images = copy.deepcopy(variant("chained")), photos()
+    expected = model(images)
+    found = model.to(dtype)(images)
+    assert model.grid.boxes.dtype == torch.float32
+    for name, output in found.items():
+        assert output.class_logits.dtype == output.box_deltas.dtype == dtype
+        error = (output.class_logits.float() - expected[name].class_logits).abs().mean()
+        assert error < 0.05 * expected[name].class_logits.std()
+
+
+def test_autocast_says_about_the_same():
+    model, images = copy.deepcopy(variant("chained")).train(), photos()
+    expected = model(images)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = model(images, trunk_gradient={"exit1": 0.2})
+        loss = sum(loss_of(output) for output in found.values())
+    loss.backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+    for name, output in found.items():
+        error = (output.class_logits.float() - expected[name].class_logits).abs().mean()
+        assert error < 0.1 * expected[name].class_logits.std()
+
+
+def test_channels_last_says_the_same():
+    model, images = copy.deepcopy(variant("chained")), photos()
+    expected = model(images)
+    found = model.to(memory_format=torch.channels_last)(images.contiguous(memory_format=torch.channels_last))
+    for name, output in found.items():
+        close(output, expected[name])
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_copy_is_a_detector_of_its_own(copied):
+    model, images = variant("chained"), photos()
+    twin = copied(model)
+    expected = model(images)
+    assert all(same(output, expected[name]) for name, output in twin(images).items())
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            parameter.zero_()
+    assert all(same(output, expected[name]) for name, output in model(images).items())
+
+
+def test_weights_load_with_weights_only():
+    model, images = variant("chained"), photos()
+    file = io.BytesIO()
+    torch.save(model.state_dict(), file)
+    file.seek(0)
+    state = torch.load(file, weights_only=True)
+    assert not any(name.split(".")[-1] in ("mean", "std", "boxes") for name in state)
+    other = detector(*VARIANTS["chained"], seed=1)
+    assert not same(other(images)["full"], model(images)["full"])
+    other.load_state_dict(state)
+    expected = model(images)
+    assert all(same(output, expected[name]) for name, output in other(images).items())

@@ -1,9 +1,9 @@
 """Object detectors that stop early on easy images: train, measure and ship early-exit cascades.
 
-    import cascade_exit
+import cascade_exit
 
-    detector = cascade_exit.load("models/chair")
-    boxes, scores, labels = detector("photo.jpg")
+detector = cascade_exit.load("models/chair")
+boxes, scores, labels = detector("photo.jpg")
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,0 +1,1 @@
+"""The configuration, read as `pkg://cascade_exit.conf`."""

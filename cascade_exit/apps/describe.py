@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cascade_exit.config import Call, DescribeConfig, run_app
-from cascade_exit.data import ROLES, CocoSet, load_roles
+from cascade_exit.data import ROLES, CocoSet, load_role
 from cascade_exit.model import CascadeDetector, exit_costs
 from cascade_exit.runs import UserError, atomic_write_json, open_run, plain
 
@@ -17,7 +17,9 @@ from cascade_exit.runs import UserError, atomic_write_json, open_run, plain
 def work(config: DescribeConfig, call: Call) -> Path:
     """Prints both tables and writes them to description.json."""
     console = Console(stderr=True)
-    costs = {name: plain(cost) for name, cost in exit_costs(CascadeDetector(config.model, len(config.data.classes))).items()}
+    costs = {
+        name: plain(cost) for name, cost in exit_costs(CascadeDetector(config.model, len(config.data.classes))).items()
+    }
     console.print(_cost_table(costs))
     sets = _sets(config, console)
     roles = {role: describe_set(images) for role, images in sets.items()}
@@ -44,7 +46,7 @@ def _sets(config: DescribeConfig, console: Console) -> dict[str, CocoSet]:
     reasons = []
     for role in ROLES:
         try:
-            sets |= load_roles(config.data, (role,), progress=True)
+            sets[role] = load_role(config.data, role, progress=True)
         except UserError as error:
             reasons.append(f"{role}: {error}")
     if not sets:
@@ -66,7 +68,9 @@ def describe_set(images: CocoSet) -> dict[str, Any]:
         "images": len(images),
         "negatives": sum(not len(record.labels) for record in images.records),
         "boxes": {name: int((labels == index).sum()) for index, name in enumerate(images.class_map.names, start=1)},
-        "relative_size_quartiles": [round(float(q), 3) for q in np.quantile(size, (0.25, 0.5, 0.75))] if len(size) else [],
+        "relative_size_quartiles": [round(float(q), 3) for q in np.quantile(size, (0.25, 0.5, 0.75))]
+        if len(size)
+        else [],
     }
 
 
@@ -75,7 +79,10 @@ def _cost_table(costs: Mapping[str, Mapping[str, int]]) -> Table:
     for column in ("exit", "MMACs", "M params", "answer MMACs", "answer M params", "attention of answer"):
         table.add_column(column, justify="left" if column == "exit" else "right")
     for name, cost in costs.items():
-        shares = (cost["attention_macs"] / cost["answer_macs"], cost["attention_parameters"] / cost["answer_parameters"])
+        shares = (
+            cost["attention_macs"] / cost["answer_macs"],
+            cost["attention_parameters"] / cost["answer_parameters"],
+        )
         table.add_row(
             name,
             f"{cost['macs'] / 1e6:.1f}",

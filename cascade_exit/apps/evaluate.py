@@ -10,14 +10,14 @@ from rich.console import Console
 from cascade_exit.apps.results import Provenance, difficulty_table, exit_figures, exit_table, set_facts, write_metrics
 from cascade_exit.config import Call, EvaluateConfig, run_app
 from cascade_exit.data import CocoSet, DataConfig, ImageStore, load_role, open_images
-from cascade_exit.evaluation import ExitAP, ImageTruth, bootstrap_interval, coco_metrics, match_detections
+from cascade_exit.evaluation import ExitAP, ImageTruth, Measure, bootstrap_interval, coco_metrics, match_detections
 from cascade_exit.model import FULL
 from cascade_exit.runs import Manifest, Run, UserError, build, find_run, open_run
 from cascade_exit.runtime import Detector, detect_set
 from cascade_exit.runtime.detector import model_fingerprint, read_model
 from cascade_exit.visualization import save_exit_grid, spread_ids
 
-BOOTSTRAPPED = ("AP", "AP50")
+BOOTSTRAPPED: tuple[Measure, ...] = ("AP", "AP50")
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def work(config: EvaluateConfig, call: Call) -> Path:
         raise UserError(f"baseline={config.baseline}: its classes are not those of run={config.run}")
     data = _data(config, model)
     images = load_role(data, config.role, progress=True)
-    fingerprints = {config.role: images.fingerprint, "model": model.fingerprint}
+    fingerprints: dict[str, str] = {config.role: images.fingerprint, "model": model.fingerprint}
     if baseline:
         fingerprints["baseline"] = baseline.fingerprint
     with open_run(
@@ -149,7 +149,9 @@ def _by_difficulty(metric: ExitAP, images: CocoSet) -> dict[str, dict[str, Any]]
 
 def _show(run: Run, model: Model, role: str, console: Console) -> None:
     metrics = run.manifest.metrics
-    console.print(exit_table(metrics["exits"], f"{model.id} on {metrics['images']} {role} images", metrics.get("intervals")))
+    console.print(
+        exit_table(metrics["exits"], f"{model.id} on {metrics['images']} {role} images", metrics.get("intervals"))
+    )
     if "baseline" in metrics:
         console.print(f"Baseline {metrics['baseline']['run']}: AP {metrics['baseline']['AP']:.3f}")
     if "difficulty" in metrics:

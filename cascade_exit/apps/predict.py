@@ -74,7 +74,11 @@ def _predict(config: PredictConfig, run: Run, detector: Detector, photos: list[P
 
 def _rows(found: DetectionArrays, class_map: ClassMap, score_threshold: float) -> list[dict[str, object]]:
     return [
-        {"class": class_map.name(int(label)), "score": round(float(score), 4), "box_xyxy_px": [round(float(v), 1) for v in box]}
+        {
+            "class": class_map.name(int(label)),
+            "score": round(float(score), 4),
+            "box_xyxy_px": [round(float(v), 1) for v in box],
+        }
         for box, score, label in zip(found.boxes, found.scores, found.labels, strict=True)
         if score >= score_threshold
     ]

@@ -28,9 +28,7 @@ class Provenance:
     def of(self, run: Run) -> dict[str, Any]:
         """The provenance part of metrics.json."""
         manifest = run.manifest
-        facts = {
-            key: plain(getattr(manifest, key)) for key in ("parents", "git", "machine", "versions", "command")
-        }
+        facts = {key: plain(getattr(manifest, key)) for key in ("parents", "git", "machine", "versions", "command")}
         return {"run": manifest.id} | facts | {"backend": self.backend, "threads": torch.get_num_threads()}
 
 
@@ -62,9 +60,7 @@ def write_metrics(run: Run, metrics: Mapping[str, Any], provenance: Provenance) 
     atomic_write_json(run.folder / "metrics.json", plain(dict(metrics) | {"provenance": provenance.of(run)}))
 
 
-def exit_table(
-    exits: Mapping[str, Mapping[str, Any]], title: str, intervals: Mapping[str, Any] | None = None
-) -> Table:
+def exit_table(exits: Mapping[str, Mapping[str, Any]], title: str, intervals: Mapping[str, Any] | None = None) -> Table:
     """A row per exit; a measure that does not exist on this set shows as a dash."""
     table = Table(title=title, title_justify="left")
     for column in ("exit", *COLUMNS, "MMACs", "M params"):

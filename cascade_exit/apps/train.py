@@ -22,7 +22,7 @@ def work(config: TrainConfig, call: Call) -> Path:
     # Built once for its own checks, so that a model that cannot be built is refused before any data is read.
     weights.load_into(CascadeModule(config, config.data.classes).detector)
     sets = load_roles(config.data, ("train", "val"), progress=True)
-    fingerprints = {role: images.fingerprint for role, images in sets.items()}
+    fingerprints: dict[str, str] = {role: images.fingerprint for role, images in sets.items()}
     if weights.fingerprint:
         fingerprints["init"] = weights.fingerprint
     with open_run(

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -102,7 +102,7 @@ def _lines(error: Exception) -> list[str]:
     return error.lines if isinstance(error, SchemaError) else [str(error).strip().splitlines()[0]]
 
 
-def _exit(lines: list[str], code: int) -> Any:
+def _exit(lines: list[str], code: int) -> NoReturn:
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     for line in lines:
         console.print(f"[bold red]Error:[/] {_escaped(line)}")

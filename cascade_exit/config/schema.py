@@ -47,8 +47,15 @@ class TrainConfig(TrainingConfig, RunPlace):
         missing = [name for name in self.model.exit_names if name not in self.loss.exit_weights]
         if missing:
             raise ValueError(f"loss.exit_weights must give a weight to {', '.join(missing)}")
-        if self.schedule.static.share == 0 and self.schedule.exits.share > 0 and self.init == "scratch" and not self.run:
-            raise ValueError("schedule.static.share must be above 0 with init=scratch: exits would learn on a random trunk")
+        if (
+            self.schedule.static.share == 0
+            and self.schedule.exits.share > 0
+            and self.init == "scratch"
+            and not self.run
+        ):
+            raise ValueError(
+                "schedule.static.share must be above 0 with init=scratch: exits would learn on a random trunk"
+            )
         if self.optimizer.frozen_features and self.init == "scratch" and not self.run:
             raise ValueError("optimizer.frozen_features must be 0 with init=scratch: random features would never learn")
         if self.loss.exit_weights[FULL] <= 0 and self.schedule.static.share > 0:

@@ -19,7 +19,7 @@ _COARSEST_LEVEL = 2
 
 
 class BatchAugmenter:
-    """Flip, zoom-out and IoU crop as one sampling of each image, then photometric changes as one colour matrix.
+    """Photometric changes as one colour matrix, then flip, zoom-out and IoU crop as one sampling of each image.
 
     What happens to an image is drawn on the CPU from (seed, epoch, image id): it depends neither on the device nor on
     the rest of the batch.
@@ -43,13 +43,20 @@ class BatchAugmenter:
                 targets.boxes, targets.labels, targets.crowd, batch.image_ids.tolist(), strict=True
             )
         ]
-        images = sample_windows(batch.images, plans, self.input.fill)
+        # One image fits the processor's cache, and then all is three times as fast; a GPU wants the whole batch.
+        step = 1 if batch.images.device.type == "cpu" else len(batch)
+        parts = [(batch.images[row : row + step], plans[row : row + step]) for row in range(0, len(batch), step)]
         return Batch(
-            images=change_colours(images, plans),
+            images=torch.cat([self._change_pixels(images, part) for images, part in parts]),
             targets=move_targets(targets, plans, size).to(batch.images.device),
             image_ids=batch.image_ids,
             original_sizes=batch.original_sizes,
         )
+
+    def _change_pixels(
+        self, images: UInt8[Tensor, "batch 3 size size"], plans: Sequence[AugmentPlan]
+    ) -> UInt8[Tensor, "batch 3 size size"]:
+        return sample_windows(change_colours(images, plans), plans, self.input.fill)
 
     def _plan(self, boxes: Float32[np.ndarray, "object 4"], size: int, epoch: int, image_id: int) -> AugmentPlan:
         random = np.random.Generator(np.random.PCG64(derive_seed("batch augment", self.seed, epoch, image_id)))
@@ -75,7 +82,7 @@ def sample_windows(
     size = images.shape[-1]
     colour = torch.tensor(fill, dtype=torch.float32, device=images.device)[:, None, None]
     # With the fill colour at zero, grid_sample's zero padding is the fill.
-    centred = images.float() - colour
+    centred = images.float().sub_(colour)
     grid = _window_grid(plans, size).to(images.device)
     levels = [_level(plan, size) for plan in plans]
     sampled = torch.empty_like(centred)
@@ -85,7 +92,7 @@ def sample_windows(
         if level:
             source = functional.interpolate(source, size=(size >> level, size >> level), mode="area")
         sampled[rows] = functional.grid_sample(source, grid[rows], padding_mode="zeros", align_corners=False)
-    return (sampled + colour).round_().clamp_(0, 255).to(torch.uint8)
+    return sampled.add_(colour).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def change_colours(
@@ -97,13 +104,13 @@ def change_colours(
     # Whole numbers add up to the same sum in any order, hence on any device and in any batch.
     mean = images.sum(dim=(2, 3), dtype=torch.int64).double() / (images.shape[2] * images.shape[3])
     shift = (of_mean * mean[:, None, :]).sum(dim=2)
-    channels = images.float().unbind(dim=1)
-    # Three products rather than a matrix product: those may round differently with the size of the batch.
-    changed = [
-        sum((channels[k] * _per_image(of_pixel[:, row, k]) for k in range(3)), _per_image(shift[:, row]))
-        for row in range(3)
-    ]
-    return torch.stack(changed, dim=1).round_().clamp_(0, 255).to(torch.uint8)
+    red, green, blue = images.float().split(1, dim=1)
+    # Three products rather than a matrix product: that may round differently with the size of the batch.
+    changed = red * _per_image(of_pixel[..., 0])
+    changed += green * _per_image(of_pixel[..., 1])
+    changed += blue * _per_image(of_pixel[..., 2])
+    changed += _per_image(shift)
+    return changed.round_().clamp_(0, 255).to(torch.uint8)
 
 
 def move_targets(targets: Targets, plans: Sequence[AugmentPlan], size: int) -> Targets:
@@ -130,8 +137,8 @@ def move_targets(targets: Targets, plans: Sequence[AugmentPlan], size: int) -> T
     )
 
 
-def _per_image(values: Float[Tensor, "batch"]) -> Float32[Tensor, "batch 1 1"]:
-    return values.float()[:, None, None]
+def _per_image(values: Float[Tensor, "batch 3"]) -> Float32[Tensor, "batch 3 1 1"]:
+    return values.float()[..., None, None]
 
 
 def _window_grid(plans: Sequence[AugmentPlan], size: int) -> Float32[Tensor, "batch size size 2"]:

@@ -36,9 +36,8 @@ def match_anchors(
     if objects == 0:
         return torch.full((batch, len(anchors)), BACKGROUND, device=anchors.device)
     matchable = (targets.labels > 0) & ~targets.crowd
-    # Below every IoU, so that a box that may not be matched never wins, not even against an IoU of 0.
     iou = box_iou(targets.boxes.flatten(0, 1), anchors).view(batch, objects, len(anchors))
-    iou = iou.where(matchable[:, :, None], -1.0)
+    iou = iou.where(matchable[:, :, None], 0.0)
     best_iou, best_object = iou.max(dim=1)
     matches = best_object.where(best_iou >= iou_threshold, BACKGROUND)
     forced = _best_anchor_matches(iou, matchable)

@@ -37,7 +37,7 @@ def build(schema: type[T], values: Mapping[str, Any], key: str = "") -> T:
     """
     lines = list(_unknown_keys(schema, values, key))
     try:
-        built = _adapter(schema).validate_python(values)
+        built: T = _adapter(schema).validate_python(values)  # type: ignore[arg-type]
     except ValidationError as error:
         lines += [_line(detail, key) for detail in error.errors()]
     if lines:
@@ -47,7 +47,7 @@ def build(schema: type[T], values: Mapping[str, Any], key: str = "") -> T:
 
 def to_plain(config: Any) -> Any:
     """Inverse of `build`: plain dicts, lists and scalars, ready for JSON and for `weights_only` checkpoints."""
-    return _adapter(type(config)).dump_python(config, mode="json")
+    return _adapter(type(config)).dump_python(config, mode="json")  # type: ignore[arg-type]
 
 
 def closest(word: str, known: Iterable[str]) -> str:

@@ -39,7 +39,9 @@ def rounded_to_16_bit(checkpoint: Checkpoint) -> Checkpoint:
     Raises:
         UserError: a weight does not fit into 16 bit.
     """
-    state = {name: value.half().float() if value.is_floating_point() else value for name, value in checkpoint.state.items()}
+    state = {
+        name: value.half().float() if value.is_floating_point() else value for name, value in checkpoint.state.items()
+    }
     for name, value in state.items():
         if not torch.isfinite(value).all():
             raise UserError(f"{name}: a value is not finite in 16 bit; the model cannot be kept")
@@ -56,7 +58,8 @@ def write_kept_model(folder: Path, checkpoint: Checkpoint, details: Mapping[str,
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = {
-        name: (value.half() if value.is_floating_point() else value).contiguous() for name, value in checkpoint.state.items()
+        name: (value.half() if value.is_floating_point() else value).contiguous()
+        for name, value in checkpoint.state.items()
     }
     with atomic_path(folder / WEIGHTS) as path:
         save_file(state, path)
@@ -101,4 +104,3 @@ def read_kept_model(folder: Path) -> KeptModel:
         state={name: value.float() if value.is_floating_point() else value for name, value in state.items()},
     )
     return KeptModel(checkpoint, description)
-

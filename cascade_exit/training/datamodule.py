@@ -5,7 +5,6 @@ from torch.utils.data import DataLoader
 
 from cascade_exit.data import (
     AugmentConfig,
-    Batch,
     CocoSet,
     EvaluationBatchSampler,
     ImageStore,
@@ -59,7 +58,7 @@ class CascadeData(pl.LightningDataModule):
         assert self.trainer is not None
         return self.trainer.strategy.root_device.type == "cuda"
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def train_dataloader(self) -> DataLoader:
         """Shuffled, augmented batches from the place where training stands."""
         sampler = ResumableBatchSampler(
             len(self.train), self.batch_size, self.seed, rank=self._place[0], world=self._place[1]
@@ -69,7 +68,7 @@ class CascadeData(pl.LightningDataModule):
             self.train, self.store, self.input_config, self.augment, sampler, self.workers, self._pin
         )
 
-    def val_dataloader(self) -> DataLoader[Batch]:
+    def val_dataloader(self) -> DataLoader:
         """Every val image once."""
         rank, world = self._place
         sampler = EvaluationBatchSampler(len(self.val), max(1, self.batch_size // world), rank, world)

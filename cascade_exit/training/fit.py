@@ -122,9 +122,7 @@ def callbacks_of(config: TrainingConfig, sets: TrainingSets, run: Run) -> list[p
     return callbacks
 
 
-def build_trainer(
-    config: TrainingConfig, callbacks: list[pl.Callback], logger: Logger, folder: Path
-) -> pl.Trainer:
+def build_trainer(config: TrainingConfig, callbacks: list[pl.Callback], logger: Logger, folder: Path) -> pl.Trainer:
     """Lightning's trainer with our settings."""
     settings = config.trainer
     return pl.Trainer(

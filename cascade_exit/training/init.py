@@ -43,7 +43,9 @@ class StartingWeights:
             return None
         report = load_what_fits(detector, recognise(self.state, detector.trunk))
         if not report.loaded:
-            raise UserError(f"init={self.source}: none of its {len(self.state)} tensors fits this model; check model.backbone")
+            raise UserError(
+                f"init={self.source}: none of its {len(self.state)} tensors fits this model; check model.backbone"
+            )
         return report
 
 
@@ -83,7 +85,7 @@ def _from_torchvision(source: str, model: ModelConfig) -> StartingWeights:
     except (URLError, OSError, RuntimeError) as error:
         file = Path(weights.url).name
         raise UserError(
-            f"init={source}: {weights.url} cannot be fetched ({error}); download {file} on a machine with a network and "
+            f"init={source}: {weights.url} cannot be fetched ({error}); download {file} where there is a network and "
             f"give its path as init=FILE, or start with init=scratch"
         ) from error
     return StartingWeights(source, dict(state), Path(weights.url).stem)

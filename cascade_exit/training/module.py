@@ -35,14 +35,12 @@ class CascadeModule(pl.LightningModule):
         self.config = config
         self.detector = CascadeDetector(config.model, len(classes))
         exit_names = self.detector.exit_names
-        self.criterion = CascadeCriterion(
-            config.loss, dict.fromkeys(exit_names, self.detector.grid.boxes), exit_names
-        )
+        self.criterion = CascadeCriterion(config.loss, dict.fromkeys(exit_names, self.detector.grid.boxes), exit_names)
         self.schedule = Schedule(config.schedule, config.trainer.max_epochs, exit_names)
         batchwise = config.augment.kind == "batch"
         self.augmenter = BatchAugmenter(config.augment, config.model.input, config.seed) if batchwise else None
         self.memory_format = torch.channels_last if config.trainer.channels_last else torch.contiguous_format
-        self.detector.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+        self.detector.to(memory_format=self.memory_format)
         # Before DDP looks at the parameters: what never learns must not be waited for.
         self.detector.trunk.features[: config.optimizer.frozen_features].requires_grad_(False)
 

@@ -37,7 +37,9 @@ class Schedule:
         shares: dict[PeriodName, PeriodConfig] = {"static": config.static, "exits": config.exits, "joint": config.joint}
         wanted = [(name, period) for name, period in shares.items() if period.share > 0]
         if len(wanted) > max_epochs:
-            raise ValueError(f"trainer.max_epochs must be at least {len(wanted)} for the {len(wanted)} parts of schedule")
+            raise ValueError(
+                f"trainer.max_epochs must be at least {len(wanted)} for the {len(wanted)} parts of schedule"
+            )
         if config.exits.share > 0 and exit_names == (FULL,):
             raise ValueError("schedule.exits.share must be 0 for a model without early exits")
         self.periods: list[Period] = []

@@ -7,4 +7,13 @@ from cascade_exit.visualization.grid import GridRow, exit_grid
 from cascade_exit.visualization.sets import save_exit_grid, spread_ids
 from cascade_exit.visualization.strip import exit_strip
 
-__all__ = ["GridRow", "class_color", "confidence_histograms", "draw_boxes", "exit_grid", "exit_strip", "save_exit_grid", "spread_ids"]
+__all__ = [
+    "GridRow",
+    "class_color",
+    "confidence_histograms",
+    "draw_boxes",
+    "exit_grid",
+    "exit_strip",
+    "save_exit_grid",
+    "spread_ids",
+]

@@ -62,7 +62,7 @@ def draw_boxes(
         scores: in [0, 1]; the best is drawn on top. None where there are none, as for ground truth.
         class_names: name of label i+1 at place i.
     """
-    order = range(len(labels)) if scores is None else np.argsort(np.asarray(scores)).tolist()
+    order = range(len(labels)) if scores is None else scores.argsort().tolist()
     drawn = []
     for index in order:
         label = int(labels[index])

@@ -126,7 +126,8 @@ def _exit_cell(
         for index in np.argsort(found.scores)
         if not outcomes.on_crowd[index]
     ]
-    return draw(_shown_image(row, size), missed + drawn), _caption(outcomes)
+    # Dashes lie on top: through their gaps a line at the same place still shows.
+    return draw(_shown_image(row, size), drawn + missed), _caption(outcomes)
 
 
 def _truth_text(class_names: Sequence[str], label: int, crowd: bool) -> str:

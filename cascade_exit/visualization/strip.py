@@ -33,5 +33,7 @@ def exit_strip(
         left = GAP_PX + column * (PANEL_WIDTH_PX + GAP_PX)
         strip.paste(draw_boxes(shown, boxes, one.labels[kept], one.scores[kept], class_names), (left, HEADER_PX))
         title = f"{name}: {int(kept.sum())} found"
-        ImageDraw.Draw(strip).text((left + PANEL_WIDTH_PX // 2, HEADER_PX // 2), title, fill=INK, font=font, anchor="mm")
+        ImageDraw.Draw(strip).text(
+            (left + PANEL_WIDTH_PX // 2, HEADER_PX // 2), title, fill=INK, font=font, anchor="mm"
+        )
     return strip

@@ -141,6 +141,14 @@ def test_outside_of_the_image_is_the_fill_colour() -> None:
     assert (sampled[:, half + 1 :, half + 1 :] == 200).all()
 
 
+def test_photometric_changes_do_not_reach_the_fill() -> None:
+    config = replace(NOTHING, zoom_out_probability=1.0, photometric_probability=1.0)
+    augmented = BatchAugmenter(config, INPUT, seed=0)(_batch(10), epoch=0)
+    for image in augmented.images:
+        corners = image[:, [0, 0, -1, -1], [0, -1, 0, -1]].T.tolist()
+        assert list(INPUT.fill) in corners
+
+
 @pytest.mark.parametrize("times", [2, 4])
 def test_far_zoom_out_averages_instead_of_aliasing(times: int) -> None:
     stripes = torch.zeros(1, 3, SIZE, SIZE, dtype=torch.uint8)

@@ -33,10 +33,11 @@ def test_descent_brings_the_deeper_exit_to_the_shallower_one() -> None:
     torch.testing.assert_close(deeper.class_logits.softmax(-1), shallower.class_logits.softmax(-1), atol=0.02, rtol=0)
 
 
+@pytest.mark.parametrize("autocast", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_answers_are_summed_in_float32(dtype: torch.dtype) -> None:
+def test_half_precision_answers_are_summed_in_float32(dtype: torch.dtype, autocast: bool) -> None:
     deeper, shallower = (random_output(2, 3234, seed=seed, dtype=dtype) for seed in (1, 2))
-    with torch.autocast("cpu", dtype=dtype):
+    with torch.autocast("cpu", dtype=dtype, enabled=autocast):
         loss = cascade_loss(deeper, shallower)
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss, cascade_loss(clone(deeper, torch.float32), clone(shallower, torch.float32)))

@@ -71,11 +71,12 @@ def test_foreground_confidence_is_exact_where_background_is_nearly_certain() -> 
     assert float(foreground_confidence(logits)) == pytest.approx(2 * 2.0611536e-9, rel=1e-5)
 
 
+@pytest.mark.parametrize("autocast", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_answers_are_summed_in_float32(dtype: torch.dtype) -> None:
+def test_half_precision_answers_are_summed_in_float32(dtype: torch.dtype, autocast: bool) -> None:
     student, teacher = (random_output(2, 3234, seed=seed, dtype=dtype) for seed in (1, 2))
     config = DistillConfig(1.0, anchor_weighting="confidence")
-    with torch.autocast("cpu", dtype=dtype):
+    with torch.autocast("cpu", dtype=dtype, enabled=autocast):
         loss = distill_loss(student, teacher, config)
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss, distill_loss(clone(student, torch.float32), clone(teacher, torch.float32), config))

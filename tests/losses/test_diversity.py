@@ -66,10 +66,11 @@ def test_equal_images_give_no_gradient_rather_than_nan() -> None:
     assert logits.grad.abs().max() < 1e-2
 
 
+@pytest.mark.parametrize("autocast", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_answers_are_summed_in_float32(dtype: torch.dtype) -> None:
+def test_half_precision_answers_are_summed_in_float32(dtype: torch.dtype, autocast: bool) -> None:
     half = spread_output(4, dtype)
-    with torch.autocast("cpu", dtype=dtype):
+    with torch.autocast("cpu", dtype=dtype, enabled=autocast):
         loss = diversity_loss(half, 0.15)
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss, diversity_loss(clone(half, torch.float32), 0.15))

@@ -93,6 +93,12 @@ def test_every_object_gets_an_anchor_however_small_it_is() -> None:
     assert (match_anchors(targets, AnchorGrid(320).boxes, 0.5) == 0).sum() == 1
 
 
+def test_an_iou_equal_to_the_threshold_is_enough() -> None:
+    targets = pad_targets([torch.tensor([[0.0, 0.0, 8.0, 8.0]])], [torch.tensor([1])], [torch.tensor([False])])
+    anchors = torch.tensor([[0.0, 0.0, 8.0, 8.0], [0.0, 0.0, 8.0, 4.0], [0.0, 0.0, 8.0, 3.9]])
+    assert match_anchors(targets, anchors, 0.5).tolist() == [[0, 0, BACKGROUND]]
+
+
 def test_the_last_of_several_objects_gets_the_anchor_they_all_want() -> None:
     twins = torch.tensor([[0.0, 0.0, 10.0, 10.0]] * 3)
     targets = pad_targets([twins], [torch.tensor([1, 2, 3])], [torch.zeros(3, dtype=torch.bool)])

@@ -125,11 +125,12 @@ def test_one_overflowing_anchor_that_does_not_count_spoils_nothing() -> None:
     assert all(torch.isfinite(part.grad).all() for part in output)
 
 
+@pytest.mark.parametrize("autocast", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_answers_are_summed_in_float32(dtype: torch.dtype) -> None:
+def test_half_precision_answers_are_summed_in_float32(dtype: torch.dtype, autocast: bool) -> None:
     targets = random_targets([3, 0])
     half = random_output(2, len(ANCHORS), dtype=dtype)
-    with torch.autocast("cpu", dtype=dtype):
+    with torch.autocast("cpu", dtype=dtype, enabled=autocast):
         loss = our_loss(half, targets, ANCHORS)
     exact = our_loss(clone(half, torch.float32), targets, ANCHORS)
     for name, value in loss.items():

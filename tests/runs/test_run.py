@@ -47,6 +47,11 @@ with open_run("train", Config(), command="train", root=Path(sys.argv[1])) as run
 """
 
 
+@pytest.fixture(autouse=True)
+def _unchanging_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "git_state", lambda: GitState("c" * 40, dirty=False))
+
+
 def opened(root: Path, config: Config | None = None, **more: Any) -> Any:
     return open_run("train", config or Config(), command="cascade-exit train", root=root, **more)
 

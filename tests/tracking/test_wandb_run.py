@@ -116,7 +116,7 @@ def test_a_failed_run_ends_with_exit_code_1_and_is_continued_under_its_id(tmp_pa
         logger.log_metrics({"loss": 0.5}, step=step)
         finish_logger(logger, exit_code)
     tries = sorted(tmp_path.glob("wandb/offline-run-*"))
-    commands = [[WANDB, "leet", "inspect", "--summary", "--json", path] for path in tries]
+    commands = [[str(WANDB), "leet", "inspect", "--summary", "--json", str(path)] for path in tries]
     outputs = [subprocess.run(command, capture_output=True, check=True).stdout for command in commands]
     summaries = [json.loads(output) for output in outputs]
     assert [(one["run_id"], one["state"], one["exit_code"]) for one in summaries] == [

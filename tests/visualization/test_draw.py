@@ -129,7 +129,7 @@ def test_colors_tell_classes_apart_and_from_outcomes() -> None:
     assert len(set(colors)) == 91
     first = np.array([*colors[:13], RIGHT, FALSE, MISSED], float)
     distances = np.linalg.norm(first[:, None] - first[None], axis=2) + 1e3 * np.eye(len(first))
-    assert distances.min() > 45
+    assert distances.min() > 60
 
 
 def test_text_is_black_on_light_and_white_on_dark() -> None:

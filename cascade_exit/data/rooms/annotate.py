@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from cascade_exit.data.rooms.config import Difficulty
 from cascade_exit.data.rooms.layout import sample_scene
-from cascade_exit.data.rooms.render import OVERSAMPLING, Layer, draw_things, subpixels
+from cascade_exit.data.rooms.render import OVERSAMPLING, Layer, draw_things
 from cascade_exit.data.rooms.scene import Scene
 
 LEAST_SIDE_PX = 8.0
@@ -82,51 +82,55 @@ def make_scene(
 def see(scene: Scene, layer: Layer) -> list[SeenThing]:
     """Measure every labelled thing of which at least a part of a pixel can be seen."""
     owners = np.asarray(layer.owners)
+    height, width = owners.shape
     outlines: dict[int, list[list[int]]] = {}
     for polygon in layer.polygons:
         if scene.things[polygon.owner].labelled:
-            outlines.setdefault(polygon.owner, []).append(subpixels(polygon.corners))
-    seen = []
-    for number, polygons in sorted(outlines.items()):
-        left, top = min(min(p[::2]) for p in polygons), min(min(p[1::2]) for p in polygons)
-        right, bottom = max(max(p[::2]) for p in polygons) + 1, max(max(p[1::2]) for p in polygons) + 1
-        x, y = max(left, 0), max(top, 0)
-        mask = owners[y : max(bottom, 0), x : max(right, 0)] == number + 1
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        if not len(rows):
-            continue
-        box_left, box_right = x + float(columns[0]), x + float(columns[-1]) + 1
-        box_top, box_bottom = y + float(rows[0]), y + float(rows[-1]) + 1
-        silhouette = _silhouette(polygons, (left, top, right, bottom))
-        width, height = layer.owners.size
-        inside = silhouette[y - top : max(height - top, 0), x - left : max(width - left, 0)]
-        area, inside_area = int(mask.sum()), int(inside.sum())
-        seen.append(
-            SeenThing(
-                number=number,
-                name=scene.things[number].name,
-                box_xyxy_px=(
-                    box_left / OVERSAMPLING,
-                    box_top / OVERSAMPLING,
-                    box_right / OVERSAMPLING,
-                    box_bottom / OVERSAMPLING,
-                ),
-                area_px=area / OVERSAMPLING**2,
-                occlusion=1 - area / inside_area,
-                truncation=1 - inside_area / int(silhouette.sum()),
-            )
-        )
-    return seen
+            outlines.setdefault(polygon.owner, []).append(polygon.corners)
+    measured = (_measure(scene, number, owners, polygons) for number, polygons in sorted(outlines.items()))
+    return [thing for thing in measured if thing is not None]
 
 
-def _silhouette(polygons: list[list[int]], extent: tuple[int, int, int, int]) -> np.ndarray:
-    """Subpixels that a thing would cover on an endless picture, ``[height, width]`` bool over its extent."""
-    left, top, right, bottom = extent
-    canvas = Image.new("1", (right - left, bottom - top), 0)
+def _measure(scene: Scene, number: int, owners: np.ndarray, polygons: list[list[int]]) -> SeenThing | None:
+    """Measure one thing: in the mask what can be seen of it, in its own polygons what there is of it."""
+    height, width = owners.shape
+    left, top = min(min(p[::2]) for p in polygons), min(min(p[1::2]) for p in polygons)
+    right, bottom = max(max(p[::2]) for p in polygons) + 1, max(max(p[1::2]) for p in polygons) + 1
+    x, y = max(left, 0), max(top, 0)
+    mask = owners[y : max(bottom, 0), x : max(right, 0)] == number + 1
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return None
+    shown = (x, y, min(right, width), min(bottom, height))
+    visible, inside = int(mask.sum()), _area(_drawn(polygons, 0, 0, width, height).crop(shown))
+    cut = shown != (left, top, right, bottom)
+    whole = _area(_drawn(polygons, left, top, right - left, bottom - top)) if cut else inside
+    return SeenThing(
+        number=number,
+        name=scene.things[number].name,
+        box_xyxy_px=(
+            (x + int(columns[0])) / OVERSAMPLING,
+            (y + int(rows[0])) / OVERSAMPLING,
+            (x + int(columns[-1]) + 1) / OVERSAMPLING,
+            (y + int(rows[-1]) + 1) / OVERSAMPLING,
+        ),
+        area_px=visible / OVERSAMPLING**2,
+        occlusion=1 - visible / inside,
+        # Shifted polygons may round otherwise by a subpixel.
+        truncation=max(1 - inside / whole, 0.0),
+    )
+
+
+def _drawn(polygons: list[list[int]], left: int, top: int, width: int, height: int) -> Image.Image:
+    canvas = Image.new("L", (width, height), 0)
     draw = ImageDraw.Draw(canvas)
     for corners in polygons:
         draw.polygon([value - (top if index % 2 else left) for index, value in enumerate(corners)], fill=1)
-    return np.asarray(canvas)
+    return canvas
+
+
+def _area(canvas: Image.Image) -> int:
+    return canvas.histogram()[1]
 
 
 def _keeps_promise(

@@ -22,16 +22,17 @@ _CORNERS = {
 
 @dataclass(frozen=True)
 class Polygon:
-    """One visible face: corner coordinates x0, y0, x1, y1, … in pixels, colour in 0..255, owning thing."""
+    """One visible face: corners x0, y0, x1, y1, … on the canvas, colour in 0..255, owning thing."""
 
-    corners: list[float]
+    corners: list[int]
     colour: tuple[int, int, int]
     owner: int
 
 
-def scene_polygons(scene: Scene) -> list[Polygon]:
+def scene_polygons(scene: Scene, scale: int) -> list[Polygon]:
     """List the faces of a scene that look at the camera, in the order in which they must be painted.
 
+    Corners are whole numbers on a canvas of ``scale`` times the size of the camera's picture.
     Groups with a vertex nearer than ``NEAR_M`` to the camera's plane are left out.
     """
     parts = [part for group in scene.groups for part in group.parts]
@@ -52,7 +53,7 @@ def scene_polygons(scene: Scene) -> list[Polygon]:
         world = _to_world(local, frames[group_of[rows]])
         seen = scene.camera.project(world)
         screen_low[rows], screen_high[rows] = seen.min(axis=(1, 2)), seen.max(axis=(1, 2))
-        for row, polygons in zip(rows, _faces(scene, world, seen, table[rows]), strict=True):
+        for row, polygons in zip(rows, _faces(scene, world, seen[..., :2] * scale, table[rows]), strict=True):
             faces[row] = polygons
     order = _group_and_part_order(scene, frames, group_of, low, high, screen_low, screen_high)
     return [polygon for part in order for polygon in faces[part]]
@@ -98,40 +99,45 @@ def _to_world(local: np.ndarray, frames: np.ndarray) -> np.ndarray:
 
 
 def _faces(scene: Scene, world: np.ndarray, seen: np.ndarray, table: np.ndarray) -> list[list[Polygon]]:
-    """Visible faces of parts with equal numbers of corners; ``world`` and ``seen`` ``[part, 2, corner, 3]``."""
+    """Visible faces of each part, for parts with equal numbers of corners.
+
+    ``world`` is ``[part, 2, corner, 3]``, ``seen`` likewise with canvas coordinates for the last dimension.
+    """
     parts, _, sides, _ = world.shape
-    following = (np.arange(sides) + 1) % sides
-    bottom, top = world[:, 0], world[:, 1]
-    diagonal, other = top[:, following] - bottom, top - bottom[:, following]
-    lid = _cross(top[:, 1] - top[:, 0], top[:, 2] - top[:, 0])[:, None]
-    floor = _cross(bottom[:, 1] - bottom[:, 0], bottom[:, 2] - bottom[:, 0])[:, None]
-    normals = np.concatenate((_cross(diagonal, other), lid, floor), axis=1)
-    anchors = np.concatenate((bottom, top[:, :1], bottom[:, :1]), axis=1)
-    middles = np.concatenate(
-        ((bottom + bottom[:, following] + top + top[:, following]) / 4, top.mean(1)[:, None], bottom.mean(1)[:, None]),
-        axis=1,
-    )
-    normals *= np.where(_dot(normals, middles - world.mean(axis=(1, 2))[:, None]) < 0, -1.0, 1.0)[..., None]
+    normals, anchors = _normals(world)
     eye = np.array((scene.camera.x, scene.camera.y, scene.camera.z))
-    lengths = np.sqrt(_dot(normals, normals))
-    visible = _dot(normals, eye - anchors) > 1e-9 * lengths
-    colours = _shaded(normals / np.maximum(lengths, 1e-12)[..., None], table, scene.light).tolist()
+    visible = _dot(normals, eye - anchors) > 1e-9
+    colours = _shaded(normals, table, scene.light).tolist()
     owners = table[:, 17].astype(int).tolist()
-    pixels = seen[..., :2].tolist()
-    result: list[list[Polygon]] = []
-    for part in range(parts):
-        low, high = pixels[part]
-        polygons = []
-        for face in np.flatnonzero(visible[part]).tolist():
-            if face < sides:
-                after = (face + 1) % sides
-                corners = [*low[face], *low[after], *high[after], *high[face]]
-            else:
-                corners = [value for point in (high if face == sides else low) for value in point]
-            red, green, blue = colours[part][face]
-            polygons.append(Polygon(corners, (red, green, blue), owners[part]))
-        result.append(polygons)
-    return result
+    pixels = np.rint(seen).astype(np.int64)
+    following = np.roll(np.arange(sides), -1)
+    low, high = pixels[:, 0], pixels[:, 1]
+    walls = np.concatenate((low, low[:, following], high[:, following], high), axis=-1).tolist()
+    lids = np.stack((high, low), axis=1).reshape(parts, 2, -1).tolist()
+    faces: list[list[Polygon]] = [[] for _ in range(parts)]
+    for part, face in zip(*(index.tolist() for index in np.nonzero(visible)), strict=True):
+        corners = walls[part][face] if face < sides else lids[part][face - sides]
+        red, green, blue = colours[part][face]
+        faces[part].append(Polygon(corners, (red, green, blue), owners[part]))
+    return faces
+
+
+def _normals(world: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unit normals that point outwards, and a corner, of every face: the sides, then top, then bottom.
+
+    Both are ``[part, face, 3]``; the normal of a face without area is 0.
+    """
+    following = np.roll(np.arange(world.shape[2]), -1)
+    bottom, top = world[:, 0], world[:, 1]
+    sides = _cross(top[:, following] - bottom, top - bottom[:, following])
+    lids = _cross(world[:, ::-1, 1] - world[:, ::-1, 0], world[:, ::-1, 2] - world[:, ::-1, 0])
+    normals = np.concatenate((sides, lids), axis=1)
+    anchors = np.concatenate((bottom, world[:, ::-1, 0]), axis=1)
+    middle = (bottom.mean(axis=1) + top.mean(axis=1))[:, None] / 2
+    outwards = np.concatenate(((bottom + top[:, following]) / 2, world[:, ::-1].mean(axis=2)), axis=1) - middle
+    lengths = np.sqrt(_dot(normals, normals))
+    signs = np.where(_dot(normals, outwards) < 0, -1.0, 1.0)
+    return normals * (signs / np.maximum(lengths, 1e-12))[..., None], anchors
 
 
 def _shaded(normals: np.ndarray, table: np.ndarray, light: Light) -> np.ndarray:

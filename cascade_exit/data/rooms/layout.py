@@ -96,13 +96,14 @@ def _simple(rng: Random, size: tuple[int, int], classes: tuple[str, ...]) -> Sce
     pitch = _pitch(rng, size[1], focal, height - base - item.height / 2, depth, item.height)
     camera = sample_camera(rng, size, focal, 0.0, yaw, pitch, height)
     x, z = camera.floor_point(depth, rng.uniform(-reach, reach))
-    width = max(rng.uniform(3.2, 6.5), 2 * item.width + 1.2)
-    shift = rng.uniform(-1, 1) * (width / 2 - 0.9) - x
-    shift = min(max(shift, 0.4 - width / 2), width / 2 - 0.4)
+    to_wall = 0.72 * math.hypot(item.width, item.depth) + (0.5 if support else 0.15)
+    width = max(rng.uniform(3.2, 6.5), abs(x) + to_wall + 0.5, 2 * to_wall + 0.5)
+    leftmost, rightmost = max(0.4, to_wall - x) - width / 2, width / 2 - max(0.4, to_wall + x)
+    shift = rng.uniform(leftmost, rightmost)
     camera = sample_camera(rng, size, focal, shift, yaw, pitch, height)
     x += shift
     flush = kind is ON_A_WALL or kind is AGAINST_A_WALL
-    behind = item.depth / 2 + (0.0 if kind is ON_A_WALL else 0.08)
+    behind = item.depth / 2 + (0.0 if kind is ON_A_WALL else 0.11)
     room = sample_room(rng, width, z + (behind if flush else rng.uniform(0.7, 3.0)))
     placer = Placer(Scene("simple", camera, room, sample_light(rng, room)), classes, rng)
     turn = 0.0 if flush else rng.uniform(-math.pi, math.pi)
@@ -246,8 +247,8 @@ def _scatter(placer: Placer, name: str) -> None:
             x, z = _visible_spot(placer, support.height, 0.9)
             placed = placer.on_floor(support, x, z, rng.uniform(-math.pi, math.pi))
             if placed:
-                for _ in range(2):
-                    placer.set_on_top(*placed, support.tops[0], (name,))
+                other = rng.choice(_allowed(placer, ON_TOP, others_only=False))
+                placer.set_on_top(*placed, support.tops[0], (name, name, other))
                 return
         elif kind is ON_A_WALL:
             if placer.on_wall(kind[name](rng), rng.choice(WALLS), rng.uniform(*_HANGING_HEIGHT[name])):

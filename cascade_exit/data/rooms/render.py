@@ -42,9 +42,9 @@ def draw_things(scene: Scene) -> Layer:
     # The number of the thing travels as alpha: ImageDraw writes RGBA as it is, without mixing.
     canvas = Image.new("RGBA", size, (0, 0, 0, 0))
     draw = ImageDraw.Draw(canvas)
-    polygons = scene_polygons(scene)
+    polygons = scene_polygons(scene, OVERSAMPLING)
     for polygon in polygons:
-        draw.polygon(subpixels(polygon.corners), fill=(*polygon.colour, polygon.owner + 1))
+        draw.polygon(polygon.corners, fill=(*polygon.colour, polygon.owner + 1))
     return Layer(canvas.convert("RGB"), canvas.getchannel("A"), polygons)
 
 
@@ -59,8 +59,3 @@ def compose(scene: Scene, layer: Layer) -> np.ndarray:
     covered = layer.owners.point([0] + [255] * 255).reduce(OVERSAMPLING)
     free = 1.0 - np.asarray(covered, dtype=np.float32)[..., None] / 255
     return np.asarray(room * free + things, dtype=np.float32)
-
-
-def subpixels(corners: list[float]) -> list[int]:
-    """Give the coordinates of a polygon on the oversampled canvas."""
-    return [round(value * OVERSAMPLING) for value in corners]

@@ -50,10 +50,8 @@ def _blades(rng: Random, green: Colour, y: float, room: float, reach: float, wid
         knee = 0.55 * out
         parts.append(box(colour, 0, y, 0, 0.012, rise, width * 0.5, lean=(knee, 0), taper=(1, 2.0), turn=turn))
         droop = rise * rng.uniform(0.1, 0.4)
-        parts += put(
-            (box(colour, out, y + rise - droop, 0, 0.01, droop, 0.006, lean=(knee - out, 0), taper=(1, width / 0.006)),),
-            0, 0, 0, turn, 0,
-        )  # fmt: skip
+        tip = box(colour, out, y + rise - droop, 0, 0.01, droop, 0.006, lean=(knee - out, 0), taper=(1, width / 0.006))
+        parts += put((tip,), 0, 0, 0, turn, 0)
     return parts
 
 

@@ -71,9 +71,7 @@ class ExitEvaluator(pl.Callback):
         measures = self.metric.compute(require_all=whole)
         if trainer.sanity_checking:
             return
-        row = {
-            f"val/{name}/{key}": values[key] for name, values in measures.items() for key in LOGGED if key in values
-        }
+        row = {f"val/{name}/{key}": values[key] for name, values in measures.items() for key in LOGGED if key in values}
         found = [values["AP"] for values in measures.values() if "AP" in values]
         row[MONITOR] = sum(found) / len(found) if found else 0.0
         pl_module.log_dict(row, on_epoch=True, rank_zero_only=False, sync_dist=False, batch_size=1)

@@ -28,9 +28,7 @@ class ExitPictures(pl.Callback):
         count: images in the grid; 0: no pictures.
     """
 
-    def __init__(
-        self, val: CocoSet, store: ImageStore, exit_names: tuple[str, ...], folder: Path, count: int
-    ) -> None:
+    def __init__(self, val: CocoSet, store: ImageStore, exit_names: tuple[str, ...], folder: Path, count: int) -> None:
         self.val, self.store, self.exit_names, self.folder = val, store, exit_names, folder
         self.shown = frozenset(spread_ids(val, count))
         self._found: dict[int, dict[str, Any]] = {}

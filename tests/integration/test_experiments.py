@@ -1,0 +1,59 @@
+"""Every experiment composes, validates, and runs one step on rooms with its classes put in."""
+
+import json
+
+import pytest
+
+from cascade_exit.config import TrainConfig
+from cascade_exit.config.app import compose
+from cascade_exit.data import ImageStore, load_roles
+from cascade_exit.runs import build, open_run
+from cascade_exit.tracking import finish_logger, make_logger
+from cascade_exit.training import CascadeModule, StartingWeights, TrainingSets, fit
+from tests.conftest import REPOSITORY
+
+EXPERIMENTS = sorted(path.stem for path in (REPOSITORY / "conf" / "experiment").glob("*.yaml"))
+# Whatever it is made for, an experiment must also start from nothing, on a CPU, at a small size.
+SMALL = [
+    "model.input.size_px=96",
+    "trainer.batch_size=4",
+    "trainer.limit_train_batches=1",
+    "trainer.limit_val_batches=1",
+    "trainer.progress=false",
+    "callbacks.pictures=1",
+    "optimizer.frozen_features=0",
+    "logger=csv",
+]
+
+
+def test_the_contract_s_experiments_are_there():
+    assert {
+        "debug_rooms",
+        "demo",
+        "static_chair",
+        "single_exit_chair",
+        "plan_chair",
+        "phase1_chair",
+    } <= set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_one_step(name, rooms, tmp_path):
+    as_given = build(TrainConfig, compose("train", [f"experiment={name}", "init=some.pt"]))
+    periods = sum(getattr(as_given.schedule, part).share > 0 for part in ("static", "exits", "joint"))
+    classes = f"data.classes=[{','.join(as_given.data.classes)}]"
+    words = [f"experiment={name}", "data=rooms", *rooms, classes, *SMALL, f"trainer.max_epochs={periods}"]
+    config = build(TrainConfig, compose("train", words))
+    sets = load_roles(config.data, ("train", "val"))
+    with open_run("train", config, command=name, root=tmp_path) as run:
+        logger = make_logger(config.logger, run.folder, run.id, "train", {})
+        training = TrainingSets(sets["train"], sets["val"], ImageStore(), 0)
+        best = fit(config, training, StartingWeights("scratch", None, None), run, logger)
+        finish_logger(logger, 0)
+    rows = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == list(range(periods))
+    assert best.exists()
+    module = CascadeModule(config, config.data.classes)
+    assert set(module.detector.exit_names) == {key.split("/")[1] for key in rows[-1] if key.endswith("/AR100")} or (
+        not any(len(record.labels) for record in sets["val"].records[:4])
+    )

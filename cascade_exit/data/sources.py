@@ -9,6 +9,7 @@ from cascade_exit.data.config import DataConfig
 from cascade_exit.data.randomness import unit_hash
 from cascade_exit.data.record import CocoSet, ImageRecord
 from cascade_exit.data.roles import ROLES, Role, role_of
+from cascade_exit.data.rooms import generate_rooms
 from cascade_exit.data.store import ImageStore
 from cascade_exit.runs.errors import UserError
 
@@ -80,8 +81,6 @@ def _root(config: DataConfig, progress: bool) -> Path:
         raise UserError("data.root is not set: give the folder of the data set as data.root=FOLDER")
     root = Path(config.root).expanduser()
     if config.name == "rooms" and config.rooms is not None:
-        from cascade_exit.data.rooms import generate_rooms
-
         return generate_rooms(root, config.rooms, workers=max(1, config.workers), progress=progress)
     if not root.is_dir():
         raise UserError(f"data.root={root}: folder does not exist")

@@ -153,7 +153,8 @@ def test_photometric_changes_do_not_reach_the_fill() -> None:
 def test_far_zoom_out_averages_instead_of_aliasing(times: int) -> None:
     stripes = torch.zeros(1, 3, SIZE, SIZE, dtype=torch.uint8)
     stripes[..., ::2] = 200
-    window = np.array([-1.0, -1.0, 2 * times - 1.0, 2 * times - 1.0]) * SIZE / 2
+    # Moved by half a pixel, so that bilinear sampling alone would meet only stripes or only gaps.
+    window = np.array([-1.0, -1.0, 2 * times - 1.0, 2 * times - 1.0]) * SIZE / 2 + 0.5
     sampled = sample_windows(stripes, [replace(IDENTITY, window=window)], (0, 0, 0))[0, 0]
     side, start = SIZE // times, SIZE // times // 2
     inner = sampled[start + 2 : start + side - 2, start + 2 : start + side - 2].float()

@@ -5,7 +5,7 @@ import pytest
 
 import cascade_exit.data.sources as sources
 from cascade_exit.data import DataConfig, RoleFiles, SplitConfig, load_role, load_roles, open_images
-from cascade_exit.data.rooms import RoomsConfig
+from cascade_exit.data.rooms import RoleCounts, RoomsConfig
 from cascade_exit.runs.errors import UserError
 from cascade_exit.runs.identity import identity_of
 
@@ -20,8 +20,8 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _config(root: Path, **more: Any) -> DataConfig:
-    return DataConfig(**{"root": str(root), "train": TRAIN, "split": SplitConfig(val=0.2, calibrate=0.3), **more})
+def _config(folder: Path, **more: Any) -> DataConfig:
+    return DataConfig(**{"root": str(folder), "train": TRAIN, "split": SplitConfig(val=0.2, calibrate=0.3), **more})
 
 
 def _ids(config: DataConfig, role: str) -> set[int]:
@@ -150,19 +150,13 @@ def test_paths_workers_and_cache_do_not_identify_the_data() -> None:
     assert identity_of(first) != identity_of(DataConfig(negatives=0.5))
 
 
-def test_rooms_are_generated_and_each_role_has_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-
-    def generate(root: Path, config: RoomsConfig, workers: int, progress: bool) -> Path:
-        asked.append((root, config, workers, progress))
-        for number, role in enumerate(("train", "val", "calibrate", "test")):
-            write_set(root / "set", role, 6, first_id=100 * number)
-        return root / "set"
-
-    monkeypatch.setattr(sources, "generate_rooms", generate)
-    rooms = RoomsConfig(seed=5)
-    config = DataConfig(name="rooms", root=str(tmp_path), rooms=rooms, workers=3)
+def test_rooms_are_generated_once_and_each_role_has_its_own_file(tmp_path: Path) -> None:
+    rooms = RoomsConfig(images=RoleCounts(train=4, val=3, calibrate=2, test=1), size_px=(96, 96))
+    config = DataConfig(name="rooms", root=str(tmp_path / "rooms"), rooms=rooms)
     sets = load_roles(config)
-    assert [min(coco_set.by_id) for coco_set in sets.values()] == [0, 100, 200, 300]
-    assert {len(coco_set) for coco_set in sets.values()} == {6}
-    assert asked == [(tmp_path, rooms, 3, False)]
+    assert {role: len(coco_set) for role, coco_set in sets.items()} == {"train": 4, "val": 3, "calibrate": 2, "test": 1}
+    open_images(sets.values(), config)
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "rooms").rglob("*.jpg")}
+    assert len(made) == 10
+    assert load_role(config, "test").fingerprint == sets["test"].fingerprint
+    assert {path: path.stat().st_mtime_ns for path in made} == made

@@ -42,8 +42,9 @@ def test_width_is_that_of_the_map(channels):
 @pytest.mark.parametrize(("stride_px", "side", "expected"), [(4, 25, 7), (8, 13, 7), (16, 7, 7), (32, 4, 4)])
 def test_finer_maps_are_brought_to_the_first_level(kernel, stride_px, side, expected):
     # 100 px: maps of 25, 13, 7 and 4 cells.
-    built = Branch(ExitConfig(8, channels=16, depth=2, kernel=kernel), 24, stride_px).eval()
-    assert built(torch.randn(1, 24, side, side)).shape == (1, 16, expected, expected)
+    for depth in (1, 3):
+        built = Branch(ExitConfig(8, channels=16, depth=depth, kernel=kernel), 24, stride_px).eval()
+        assert built(torch.randn(1, 24, side, side)).shape == (1, 16, expected, expected)
 
 
 def test_skip_adds_the_projected_input():

@@ -12,7 +12,10 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-Colour = tuple[float, float, float]
+Number = float | int
+"""A length, an angle or a channel; whole numbers are written as such, and checks at run time tell the two apart."""
+
+Colour = tuple[Number, Number, Number]
 
 
 class Part(NamedTuple):
@@ -26,33 +29,33 @@ class Part(NamedTuple):
 
     is_round: bool
     facing: bool
-    x: float
-    y: float
-    z: float
-    height: float
-    base_x: float
-    base_z: float
-    lean_x: float
-    lean_z: float
-    top_x: float
-    top_z: float
-    turn: float
-    red: float
-    green: float
-    blue: float
-    glow: float
+    x: Number
+    y: Number
+    z: Number
+    height: Number
+    base_x: Number
+    base_z: Number
+    lean_x: Number
+    lean_z: Number
+    top_x: Number
+    top_z: Number
+    turn: Number
+    red: Number
+    green: Number
+    blue: Number
+    glow: Number
     owner: int
 
 
 class Top(NamedTuple):
     """A level place where other items can be put, in the frame of the item."""
 
-    x: float
-    y: float
-    z: float
-    half_width: float
-    half_depth: float
-    clearance: float
+    x: Number
+    y: Number
+    z: Number
+    half_width: Number
+    half_depth: Number
+    clearance: Number
 
 
 @dataclass(frozen=True)
@@ -61,24 +64,24 @@ class Item:
 
     name: str
     parts: tuple[Part, ...]
-    width: float
-    height: float
-    depth: float
+    width: Number
+    height: Number
+    depth: Number
     tops: tuple[Top, ...] = ()
 
 
 def box(
     colour: Colour,
-    x: float,
-    y: float,
-    z: float,
-    width: float,
-    height: float,
-    depth: float,
-    lean: tuple[float, float] = (0.0, 0.0),
-    taper: tuple[float, float] = (1.0, 1.0),
-    turn: float = 0.0,
-    glow: float = 0.0,
+    x: Number,
+    y: Number,
+    z: Number,
+    width: Number,
+    height: Number,
+    depth: Number,
+    lean: tuple[Number, Number] = (0.0, 0.0),
+    taper: tuple[Number, Number] = (1.0, 1.0),
+    turn: Number = 0.0,
+    glow: Number = 0.0,
 ) -> Part:
     """Make a box with its bottom face centred at (x, y, z); ``taper`` scales the top face."""
     half_x, half_z = width / 2, depth / 2
@@ -90,14 +93,14 @@ def box(
 
 def rod(
     colour: Colour,
-    x: float,
-    y: float,
-    z: float,
-    radius: float,
-    height: float,
-    top: float | None = None,
-    lean: tuple[float, float] = (0.0, 0.0),
-    glow: float = 0.0,
+    x: Number,
+    y: Number,
+    z: Number,
+    radius: Number,
+    height: Number,
+    top: Number | None = None,
+    lean: tuple[Number, Number] = (0.0, 0.0),
+    glow: Number = 0.0,
     facing: bool = False,
 ) -> Part:
     """Make a round part of the given bottom radius, and top radius where it differs."""
@@ -105,12 +108,12 @@ def rod(
     return Part(True, facing, x, y, z, height, radius, radius, *lean, top_radius, top_radius, 0.0, *colour, glow, 0)
 
 
-def lathe(colour: Colour, profile: list[tuple[float, float]], x: float = 0.0, z: float = 0.0) -> list[Part]:
+def lathe(colour: Colour, profile: list[tuple[Number, Number]], x: Number = 0.0, z: Number = 0.0) -> list[Part]:
     """Stack round parts along a profile of (height, radius) pairs, from the bottom up."""
     return [rod(colour, x, y0, z, r0, y1 - y0, r1) for (y0, r0), (y1, r1) in zip(profile, profile[1:], strict=False)]
 
 
-def put(parts: tuple[Part, ...], x: float, y: float, z: float, turn: float, owner: int) -> list[Part]:
+def put(parts: tuple[Part, ...], x: Number, y: Number, z: Number, turn: Number, owner: int) -> list[Part]:
     """Move an item's parts to (x, y, z) in another frame, turned by ``turn`` radians, as thing ``owner``."""
     cosine, sine = math.cos(turn), math.sin(turn)
     return [
@@ -125,7 +128,7 @@ def put(parts: tuple[Part, ...], x: float, y: float, z: float, turn: float, owne
     ]
 
 
-def scaled(item: Item, factor: float) -> Item:
+def scaled(item: Item, factor: Number) -> Item:
     """Give the same item at another size."""
     lengths = ("x", "y", "z", "height", "base_x", "base_z", "lean_x", "lean_z", "top_x", "top_z")
     parts = tuple(part._replace(**{key: getattr(part, key) * factor for key in lengths}) for part in item.parts)

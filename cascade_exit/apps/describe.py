@@ -16,7 +16,7 @@ from cascade_exit.runs import UserError, atomic_write_json, open_run, plain
 
 def work(config: DescribeConfig, call: Call) -> Path:
     """Prints both tables and writes them to description.json."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, soft_wrap=True)
     costs = {
         name: plain(cost) for name, cost in exit_costs(CascadeDetector(config.model, len(config.data.classes))).items()
     }

@@ -47,7 +47,7 @@ class Model:
 
 def work(config: EvaluateConfig, call: Call) -> Path:
     """Measures, unless the same was measured before."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, soft_wrap=True)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     root = Path(config.runs_root)

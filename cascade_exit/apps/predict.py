@@ -37,7 +37,7 @@ def work(config: PredictConfig, call: Call) -> Path:
     ) as run:
         if not run.finished:
             _predict(config, run, detector, photos)
-        Console(stderr=True).print(f"{len(photos)} picture(s) in {run.folder / 'figures'}")
+        Console(stderr=True, soft_wrap=True).print(f"{len(photos)} picture(s) in {run.folder / 'figures'}")
     return run.folder
 
 

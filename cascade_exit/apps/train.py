@@ -17,7 +17,7 @@ from cascade_exit.training import CascadeModule, StartingWeights, TrainingSets, 
 
 def work(config: TrainConfig, call: Call) -> Path:
     """Trains, unless the run is finished already."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, soft_wrap=True)
     weights, parents = _start(config)
     # Built once for its own checks, so that a model that cannot be built is refused before any data is read.
     weights.load_into(CascadeModule(config, config.data.classes).detector)

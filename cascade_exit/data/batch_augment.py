@@ -99,17 +99,17 @@ def change_colours(
     images: UInt8[Tensor, "batch 3 height width"], plans: Sequence[AugmentPlan]
 ) -> UInt8[Tensor, "batch 3 height width"]:
     """Applies each plan's colour matrices: ``of_pixel @ rgb + of_mean @ (mean rgb of the image)``."""
-    of_pixel = torch.from_numpy(np.stack([plan.of_pixel for plan in plans])).to(images.device)
-    of_mean = torch.from_numpy(np.stack([plan.of_mean for plan in plans])).to(images.device)
+    of_pixel = torch.from_numpy(np.stack([plan.of_pixel for plan in plans]))
+    of_mean = torch.from_numpy(np.stack([plan.of_mean for plan in plans]))
     # Whole numbers add up to the same sum in any order, hence on any device and in any batch.
-    mean = images.sum(dim=(2, 3), dtype=torch.int64).double() / (images.shape[2] * images.shape[3])
-    shift = (of_mean * mean[:, None, :]).sum(dim=2)
+    mean = images.sum(dim=(2, 3), dtype=torch.int64).cpu().double() / (images.shape[2] * images.shape[3])
+    factors = [_per_image(of_pixel[..., channel]).to(images.device) for channel in range(3)]
     red, green, blue = images.float().split(1, dim=1)
     # Three products rather than a matrix product: that may round differently with the size of the batch.
-    changed = red * _per_image(of_pixel[..., 0])
-    changed += green * _per_image(of_pixel[..., 1])
-    changed += blue * _per_image(of_pixel[..., 2])
-    changed += _per_image(shift)
+    changed = red * factors[0]
+    changed += green * factors[1]
+    changed += blue * factors[2]
+    changed += _per_image((of_mean * mean[:, None, :]).sum(dim=2)).to(images.device)
     return changed.round_().clamp_(0, 255).to(torch.uint8)
 
 

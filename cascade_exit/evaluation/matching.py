@@ -220,31 +220,31 @@ def _class_matches(
 ) -> ClassMatches:
     bounds = [index * image_count, (index + 1) * image_count]
     first, last = np.searchsorted(found.group, bounds)
-    own = np.arange(*np.searchsorted(candidates, [first, last]))
+    in_area = found.in_area[:, first:last]
     order = np.argsort(-found.scores[first:last], kind="stable")
     row_of = np.empty_like(order)
     row_of[order] = np.arange(order.size)
-    in_area = found.in_area[:, first:last]
 
-    by_row = np.argsort(row_of[candidates[own] - first])
-    own = own[by_row]
-    matched = matched_to[:, :, own]
-    area = np.arange(len(AREA_RANGES))[:, None, None]
-    found_one = (matched >= 0) & ~_take(truth.ignored, area, matched)
-    missed = (matched < 0) & in_area[:, None, candidates[own] - first]
+    own = np.arange(*np.searchsorted(candidates, [first, last]))
+    own = own[np.argsort(row_of[candidates[own] - first])]
+    place, matched = candidates[own] - first, matched_to[:, :, own]
+    correct = (matched >= 0) & ~_ignored(truth, matched)
+    unmatched = (matched < 0) & in_area[:, None, place]
     return ClassMatches(
         scores=found.scores[first:last][order],
         images=found.group[first:last][order] - bounds[0],
         in_area=in_area[:, order],
-        candidates=row_of[candidates[own] - first],
-        correct=found_one,
-        counted=found_one | missed,
+        candidates=row_of[place],
+        correct=correct,
+        counted=correct | unmatched,
         truth_count=_truth_count(truth, bounds),
     )
 
 
-def _take(ignored: np.ndarray, area: np.ndarray, matched: np.ndarray) -> np.ndarray:
-    return ignored[area, matched] if ignored.shape[1] else np.zeros(matched.shape, bool)
+def _ignored(truth: _Truth, matched: np.ndarray) -> np.ndarray:
+    if truth.group.size == 0:
+        return np.zeros(matched.shape, bool)
+    return truth.ignored[np.arange(len(AREA_RANGES))[:, None, None], matched]
 
 
 def _truth_count(truth: _Truth, bounds: list[int]) -> np.ndarray:

@@ -1,11 +1,11 @@
 """Default boxes of SSDLite, one grid per input size, shared by exits of that size."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
 from torchvision.models.detection.image_list import ImageList
 
@@ -24,8 +24,12 @@ def level_cells(input_size_px: int) -> tuple[int, ...]:
     return tuple(cells)
 
 
-class AnchorGrid(nn.Module):
+class AnchorGrid:
     """Anchors of all levels for a square input.
+
+    A plain object rather than a buffer of the network: the anchors follow from the settings, so they belong neither
+    into a checkpoint nor into an average of weights, and they stay float32 in a network of 16 bits, which would shift
+    them by up to a pixel.
 
     Args:
         input_size_px: side of the network's input.
@@ -33,17 +37,13 @@ class AnchorGrid(nn.Module):
             (LEVELS + 1 numbers); None: SSDLite's.
 
     Attributes:
-        boxes: xyxy in input pixels, level by level, row by row, `per_cell` anchors a cell.
+        boxes: xyxy in input pixels, level by level, row by row, `per_cell` anchors a cell; on the CPU.
         cells: side of each level's grid.
         per_cell: anchors per cell.
     """
 
-    boxes: Float[Tensor, "anchor 4"]
-
     def __init__(self, input_size_px: int, scales: Sequence[float] | None = None) -> None:
-        super().__init__()
         self.input_size_px = input_size_px
-        self.scales = tuple(scales) if scales is not None else None
         self.cells = level_cells(input_size_px)
         # min_ratio/max_ratio give SSDLite's scales where none are set.
         generator = DefaultBoxGenerator(
@@ -53,17 +53,11 @@ class AnchorGrid(nn.Module):
         self.per_cell = counts.pop()
         image = torch.empty(1, 3, input_size_px, input_size_px)
         maps = [torch.empty(1, 1, side, side) for side in self.cells]
-        boxes = generator(ImageList(image, [(input_size_px, input_size_px)]), maps)[0]
-        # Not persistent: derived from the configuration, so a checkpoint cannot disagree with it.
-        self.register_buffer("boxes", boxes, persistent=False)
+        self.boxes: Float[Tensor, "anchor 4"] = generator(ImageList(image, [(input_size_px, input_size_px)]), maps)[0]
+        self._copies = {self.boxes.device: self.boxes}
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "AnchorGrid":
-        """Moves the anchors with the model, but keeps them float32: 16 bits would shift them by up to a pixel."""
-        boxes = self.boxes
-        super()._apply(fn, recurse)
-        self.boxes = boxes.to(self.boxes.device)
-        return self
-
-    def equals(self, other: "AnchorGrid") -> bool:
-        """Whether anchor i means the same box in both grids."""
-        return self.input_size_px == other.input_size_px and self.scales == other.scales
+    def on(self, device: torch.device) -> Float[Tensor, "anchor 4"]:
+        """The boxes on a device; copied there once."""
+        if device not in self._copies:
+            self._copies[device] = self.boxes.to(device)
+        return self._copies[device]

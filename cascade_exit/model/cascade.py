@@ -132,9 +132,6 @@ class CascadeDetector(nn.Module):
         self.config, self.classes = config, classes
         self.exit_names = config.exit_names
         self.grid = AnchorGrid(config.input.size_px, config.anchor_scales)
-        mean, std = SCALING[config.input.scaling]
-        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1) * 255, persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(3, 1, 1) * 255, persistent=False)
         self.trunk = Trunk(config.backbone)
         # The finer map of a coarse exit: where the first exit stands, else the last map at the anchors' stride.
         places = [exit_.after for exit_ in config.exits.values()]
@@ -167,8 +164,11 @@ class CascadeDetector(nn.Module):
         return self.config.full if name == FULL else self.config.exits[name]
 
     def normalise(self, images: UInt8[Tensor, "batch 3 row column"]) -> Tensor:
-        """Scales images as the configuration says."""
-        return (images.to(self.mean.dtype) - self.mean) / self.std  # type: ignore[operator, arg-type]
+        """Scales images as the configuration says, to the floating point type of the weights."""
+        # Constants, not buffers: an average over weights would wear buffers down by rounding.
+        like = next(self.parameters())
+        mean, std = (like.new_tensor(values).view(3, 1, 1) * 255 for values in SCALING[self.config.input.scaling])
+        return (images.to(like.dtype) - mean) / std
 
     def start(self, images: UInt8[Tensor, "batch 3 row column"]) -> State:
         """State before the first stage.

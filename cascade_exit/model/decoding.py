@@ -55,7 +55,7 @@ def decode(
         config: thresholds and counts.
     """
     scores = output.class_logits.float().softmax(dim=-1)[..., 1:].transpose(1, 2)
-    boxes = decode_boxes(output.box_deltas.float(), grid.boxes).clamp(0, grid.input_size_px)
+    boxes = decode_boxes(output.box_deltas.float(), grid.on(output.box_deltas.device)).clamp(0, grid.input_size_px)
     count = min(config.candidates_per_class, scores.shape[-1])
     scores, anchors = scores.topk(count, dim=-1)
     return [

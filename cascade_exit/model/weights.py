@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from cascade_exit.model.backbone import Trunk
+from cascade_exit.runs import UserError
 
 StateDict = dict[str, Tensor]
 
@@ -110,7 +111,7 @@ def recognise(state: Mapping[str, Tensor], trunk: Trunk) -> StateDict:
     """Brings any known naming to ours: our own, torchvision's SSDLite, or a bare MobileNetV3 (`features.…`).
 
     Raises:
-        ValueError: none of these namings is there.
+        UserError: none of these namings is there.
     """
     if any(name.startswith("trunk.") for name in state):
         return dict(state)
@@ -118,7 +119,7 @@ def recognise(state: Mapping[str, Tensor], trunk: Trunk) -> StateDict:
         return from_torchvision(state, trunk)
     bare = {f"trunk.{name}": value for name, value in state.items() if name.startswith("features.")}
     if not bare:
-        raise ValueError(
+        raise UserError(
             "weights must be named as here (trunk.…), in torchvision's SSDLite (backbone.features.…) or in its "
             f"MobileNetV3 (features.…), got {next(iter(state), 'none at all')}"
         )

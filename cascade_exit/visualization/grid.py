@@ -156,15 +156,11 @@ def _draw_legend(grid: Image.Image, top: int, score_threshold: float) -> None:
     canvas = ImageDraw.Draw(grid)
     middle = top + CAPTION_PX // 2 - GAP_PX // 2
     left = GAP_PX
-    entries = [(RIGHT, "right (IoU 0.5 or more)"), (FALSE, "false"), (MISSED, "missed"), (None, "")]
-    for color, text in entries:
-        if color is None:
-            text = f"scores from {score_threshold:g}"
-        else:
-            canvas.rectangle((left, middle - 5, left + 10, middle + 5), outline=color, width=3)
-            left += 16
-        canvas.text((left, middle), text, fill=FAINT_INK, font=font(13), anchor="lm")
-        left += round(canvas.textlength(text, font=font(13))) + 20
+    for color, text in ((RIGHT, "right (IoU 0.5 or more)"), (FALSE, "false"), (MISSED, "missed")):
+        canvas.rectangle((left, middle - 5, left + 10, middle + 5), outline=color, width=3)
+        canvas.text((left + 16, middle), text, fill=FAINT_INK, font=font(13), anchor="lm")
+        left += 36 + round(canvas.textlength(text, font=font(13)))
+    canvas.text((left, middle), f"scores from {score_threshold:g}", fill=FAINT_INK, font=font(13), anchor="lm")
 
 
 def _write(grid: Image.Image, middle: tuple[int, int], text: str, size_px: int, color: tuple[int, int, int]) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as transform
 
 from cascade_exit.data import AugmentConfig, Batch, BatchAugmenter, InputConfig, Sample, collate
-from cascade_exit.data.augment_plan import AugmentPlan, contrast_matrices, hue_matrix, saturation_matrix
+from cascade_exit.data.augment_plan import AugmentPlan, contrast_matrices, draw_plan, hue_matrix, saturation_matrix
 from cascade_exit.data.batch_augment import change_colours, move_targets, sample_windows
 
 from .scenes import COLOURS, MARK, extent, paint, pixels_of
@@ -106,6 +106,16 @@ def test_an_image_is_augmented_alike_in_every_batch_and_order() -> None:
             assert {k: v.tolist() for k, v in _kept(alone, place).items()} == {
                 k: v.tolist() for k, v in _kept(augmented, row).items()
             }
+
+
+def test_a_whole_batch_at_once_equals_its_images_one_by_one() -> None:
+    noise = torch.randint(0, 256, (9, 3, SIZE, SIZE), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    boxes = np.array(BOXES, dtype=np.float32)
+    plans = [draw_plan(EVERYTHING, boxes, SIZE, np.random.default_rng(seed)) for seed in range(9)]
+    coloured, sampled = change_colours(noise, plans), sample_windows(noise, plans, INPUT.fill)
+    for row, plan in enumerate(plans):
+        assert torch.equal(change_colours(noise[row : row + 1], [plan])[0], coloured[row])
+        assert torch.equal(sample_windows(noise[row : row + 1], [plan], INPUT.fill)[0], sampled[row])
 
 
 def test_seed_epoch_and_image_id_each_change_the_result() -> None:

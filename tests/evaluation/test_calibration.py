@@ -25,9 +25,9 @@ def test_ece_is_that_of_torchmetrics() -> None:
 
 
 def test_ece_by_hand() -> None:
-    scores = np.array([0.0, 0.01, 0.5, 1.0, 1.0])
+    scores = np.array([0.0, 0.01, 0.5, 0.95, 1.0])
     correct = np.array([False, False, True, True, False])
-    assert expected_calibration_error(scores, correct) == pytest.approx((0.01 + 0.5 + 1.0) / 5)
+    assert expected_calibration_error(scores, correct) == pytest.approx((0.01 + 0.5 + 0.95) / 5)
 
 
 def test_nll_is_binary_cross_entropy_and_finite() -> None:

@@ -70,12 +70,7 @@ def test_by_the_paper(scales):
     torch.testing.assert_close(grid.boxes, expected, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_stay_float32_in_a_model_of_another_precision(dtype):
-    model = torch.nn.Sequential(AnchorGrid(320), torch.nn.Linear(1, 1)).to(dtype)
-    assert model[1].weight.dtype == dtype
-    assert torch.equal(model[0].boxes, AnchorGrid(320).boxes)
-
-
-def test_are_no_part_of_a_checkpoint():
-    assert not AnchorGrid(96).state_dict()
+def test_on_a_device_are_the_same_boxes():
+    grid = AnchorGrid(96)
+    assert torch.equal(grid.on(torch.device("cpu")), grid.boxes)
+    assert grid.on(torch.device("meta")).shape == grid.boxes.shape

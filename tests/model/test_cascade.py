@@ -474,3 +474,10 @@ def test_weights_load_with_weights_only():
     other.load_state_dict(state)
     expected = model(images)
     assert all(same(output, expected[name]) for name, output in other(images).items())
+
+
+def test_only_batch_norm_has_buffers():
+    # An average of weights (EMA) averages buffers too, and would wear constants down by rounding; a constant that is
+    # not in the checkpoint would then differ between a run that was killed and one that was not.
+    names = {name.rsplit(".", 1)[-1] for name, _ in variant("chained").named_buffers()}
+    assert names == {"running_mean", "running_var", "num_batches_tracked"}

@@ -1,12 +1,11 @@
-import dataclasses
 import json
 
 import pytest
 import torch
-from pydantic import TypeAdapter
 from torchvision.models import mobilenet_v3_large, mobilenet_v3_small
 
 from cascade_exit.model import BackboneConfig, ExitConfig, FullConfig, ModelConfig
+from cascade_exit.runs import build, to_plain
 
 from .networks import TABLE_075
 
@@ -107,8 +106,7 @@ def test_survives_json():
         full=FullConfig(refinement="residual"),
         anchor_scales=(0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0),
     )
-    written = json.dumps(dataclasses.asdict(config))
-    assert TypeAdapter(ModelConfig).validate_json(written) == config
+    assert build(ModelConfig, json.loads(json.dumps(to_plain(config)))) == config
 
 
 @pytest.mark.parametrize(

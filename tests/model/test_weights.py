@@ -14,6 +14,7 @@ from cascade_exit.model import (
     recognise,
     to_torchvision,
 )
+from cascade_exit.runs import UserError
 
 from .networks import CLASSES, NARROW, SIZE_PX, TABLE_075, TWO_EXITS, detector, photos, stir
 
@@ -132,5 +133,5 @@ def test_recognises_each_naming():
     ("state", "named"), [({"layer1.weight": torch.zeros(1)}, "layer1.weight"), ({}, "none at all")]
 )
 def test_a_naming_that_nobody_knows_is_refused(state, named):
-    with pytest.raises(ValueError, match=f"weights must be named as here .* got {named}"):
+    with pytest.raises(UserError, match=f"weights must be named as here .* got {named}"):
         recognise(state, detector({}).trunk)

@@ -103,4 +103,4 @@ def wall_board(rng: Random) -> Item:
     colour, width = palette.wood(rng), rng.uniform(0.6, 1.2)
     parts = [box(colour, 0, 0, 0, width, 0.03, 0.22)]
     parts += [box(palette.shade(colour, 0.8), side * width * 0.35, -0.12, 0.09, 0.03, 0.12, 0.03) for side in (-1, 1)]
-    return Item("board", tuple(parts), width, 0.03, 0.22, (Top(0, 0.03, 0, width / 2 - 0.03, 0.09, 0.6),))
+    return Item("board", tuple(parts), width, 0.03, 0.22, (Top(0.0, 0.03, 0.0, width / 2 - 0.03, 0.09, 0.6),))

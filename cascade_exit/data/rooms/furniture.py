@@ -85,7 +85,7 @@ def dining_table(rng: Random) -> Item:
             rod(base, 0, 0.04, 0, 0.05, height - slab - 0.04),
             rod(colour, 0, height - slab, 0, radius, slab),
         ]
-        top = Top(0, height, 0, radius * 0.65, radius * 0.65, 2.0)
+        top = Top(0.0, height, 0.0, radius * 0.65, radius * 0.65, 2.0)
         return Item("dining table", tuple(parts), 2 * radius, height, 2 * radius, (top,))
     width, depth = rng.uniform(0.9, 1.7), rng.uniform(0.65, 0.9)
     leg = rng.uniform(0.04, 0.08)
@@ -98,7 +98,7 @@ def dining_table(rng: Random) -> Item:
             z = side * (depth - inset - leg) / 2
             parts.append(box(legs, 0, height - slab - 0.08, z, apron_width, 0.08, 0.02))
     parts.append(box(colour, 0, height - slab, 0, width, slab, depth))
-    top = Top(0, height, 0, width / 2 - 0.05, depth / 2 - 0.05, 2.0)
+    top = Top(0.0, height, 0.0, width / 2 - 0.05, depth / 2 - 0.05, 2.0)
     return Item("dining table", tuple(parts), width, height, depth, (top,))
 
 
@@ -110,7 +110,7 @@ def low_table(rng: Random) -> Item:
     parts.append(box(colour, 0, height - 0.03, 0, width, 0.03, depth))
     if rng.random() < 0.4:
         parts.append(box(colour, 0, 0.12, 0, width - 0.1, 0.02, depth - 0.1))
-    top = Top(0, height, 0, width / 2 - 0.04, depth / 2 - 0.04, 1.5)
+    top = Top(0.0, height, 0.0, width / 2 - 0.04, depth / 2 - 0.04, 1.5)
     return Item("low table", tuple(parts), width, height, depth, (top,))
 
 
@@ -160,7 +160,7 @@ def cabinet(rng: Random) -> Item:
             x, y = (column + 0.5) * cell_width - width / 2, foot + row * cell_height
             parts.append(box(front, x, y + 0.015, -depth / 2 - 0.006, cell_width - 0.03, cell_height - 0.03, 0.012))
             parts.append(box(knob, x, y + cell_height * 0.55, -depth / 2 - 0.02, 0.06, 0.02, 0.016))
-    tops = (Top(0, height, 0, width / 2 - 0.03, depth / 2 - 0.04, 1.0),) if height < 1.2 else ()
+    tops = (Top(0.0, height, 0.0, width / 2 - 0.03, depth / 2 - 0.04, 1.0),) if height < 1.2 else ()
     return Item("cabinet", tuple(parts), width, height, depth + 0.06, tops)
 
 
@@ -177,7 +177,7 @@ def shelf(rng: Random) -> Item:
     for level in range(levels + 1):
         y = 0.03 + level * gap
         parts.append(box(colour, 0, y - 0.012, 0, width - 0.05, 0.024, depth))
-        tops.append(Top(0, y + 0.012, 0, width / 2 - 0.06, depth / 2 - 0.03, gap - 0.05))
+        tops.append(Top(0.0, y + 0.012, 0.0, width / 2 - 0.06, depth / 2 - 0.03, gap - 0.05))
     return Item("shelf", tuple(parts), width, height, depth, tuple(tops))
 
 

@@ -87,7 +87,7 @@ def _simple(rng: Random, size: tuple[int, int], classes: tuple[str, ...]) -> Sce
     support = _support(rng, classes, labelled_too=False) if kind is ON_TOP else None
     base = support.tops[0].y if support else (rng.uniform(*_HANGING_HEIGHT[name]) if kind is ON_A_WALL else 0.0)
 
-    focal = sample_lens(rng, size, 48, 72)
+    focal = sample_lens(rng, size, 48.0, 72.0)
     low, high = SUBJECT_HEIGHT[name]
     depth = focal * item.height / (rng.uniform(low, high) * size[1])
     depth = max(depth, 0.6 + max(item.depth, item.width, support.depth if support else 0.0) / 2)
@@ -124,7 +124,7 @@ def _place_subject(
         return
     if base > 0:
         group = scene.add_group(x, base, z, 0.0)
-        scene.add(group, item, True, 0, 0, 0, 0)
+        scene.add(group, item, True, 0.0, 0.0, 0.0, 0.0)
     else:
         placed = placer.on_floor(item, x, z, turn)
         if not placed:
@@ -139,7 +139,7 @@ def _open_view(
     """A camera that looks into an empty room."""
     width = rng.uniform(4.0, 9.0) if deep else rng.uniform(3.2, 6.0)
     depth = rng.uniform(4.5, 11.0) if deep else rng.uniform(3.0, 6.0)
-    focal = sample_lens(rng, size, 58, 84) if deep else sample_lens(rng, size, 50, 75)
+    focal = sample_lens(rng, size, 58.0, 84.0) if deep else sample_lens(rng, size, 50.0, 75.0)
     camera = sample_camera(
         rng,
         size,
@@ -189,12 +189,12 @@ def _table_group(placer: Placer, seats: int, seat: Item | None) -> int:
         group = placer.reserve(table.width + 1.1, table.depth + 1.1, 1.0, x, z, turn)
         if group is None:
             continue
-        number = placer.scene.add(group, table, table.name in placer.classes, 0, 0, 0, 0)
+        number = placer.scene.add(group, table, table.name in placer.classes, 0.0, 0.0, 0.0, 0.0)
         spots = _seats_around(rng, table)
         rng.shuffle(spots)
         for dx, dz, facing in spots[:seats]:
             item = style if seat or rng.random() < 0.85 else chair(rng)
-            placer.scene.add(group, item, item.name in placer.classes, dx, 0, dz, facing)
+            placer.scene.add(group, item, item.name in placer.classes, dx, 0.0, dz, facing)
         _lay_table(placer, group, number, table)
         return min(seats, len(spots))
     return 0
@@ -231,7 +231,7 @@ def _rows(placer: Placer, wanted: int) -> int:
             dx = (i % columns - (columns - 1) / 2) * step_x
             dz = (i // columns - (rows - 1) / 2) * step_z
             facing = rng.gauss(0, 0.08)
-            placer.scene.add(group, style, True, dx + rng.gauss(0, 0.02), 0, dz + rng.gauss(0, 0.02), facing)
+            placer.scene.add(group, style, True, dx + rng.gauss(0, 0.02), 0.0, dz + rng.gauss(0, 0.02), facing)
         return columns * rows
     return 0
 

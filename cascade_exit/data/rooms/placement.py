@@ -40,7 +40,7 @@ class Footprint:
         return not (self._separates(other) or other._separates(self))
 
     def _separates(self, other: "Footprint") -> bool:
-        local = [toward(0, 0, -self.turn, x - self.x, z - self.z) for x, z in other.corners()]
+        local = [toward(0.0, 0.0, -self.turn, x - self.x, z - self.z) for x, z in other.corners()]
         return (
             min(x for x, _ in local) >= self.half_width
             or max(x for x, _ in local) <= -self.half_width
@@ -93,7 +93,7 @@ class Placer:
         group = self.reserve(item.width, item.depth, item.height, x, z, turn, gap)
         if group is None:
             return None
-        return group, self.scene.add(group, item, item.name in self.classes, 0, 0, 0, 0)
+        return group, self.scene.add(group, item, item.name in self.classes, 0.0, 0.0, 0.0, 0.0)
 
     def reserve(
         self, width: float, depth: float, height: float, x: float, z: float, turn: float, gap: float = 0.04
@@ -141,7 +141,7 @@ class Placer:
             return None
         others.append(spot)
         group = self.scene.add_group(x, y, z, turn)
-        return group, self.scene.add(group, item, item.name in self.classes, 0, 0, 0, 0)
+        return group, self.scene.add(group, item, item.name in self.classes, 0.0, 0.0, 0.0, 0.0)
 
     def set_on_top(self, group: Group, support: int, top: Top, names: tuple[str, ...]) -> None:
         """Fill a level place with small things of the given names, side by side."""

@@ -24,4 +24,7 @@ def main() -> None:
     verb = sys.argv.pop(1)
     if verb not in VERBS:
         sys.exit(f"Error: {verb}: no such verb{closest(verb, VERBS)}; there are {', '.join(VERBS)}")
-    importlib.import_module(f"cascade_exit.apps.{verb}").main()
+    app = importlib.import_module(f"cascade_exit.apps.{verb}")
+    # Lightning starts the further processes of a distributed run with this process's command line.
+    sys.argv[0] = str(app.__file__)
+    app.main()

@@ -108,3 +108,7 @@ def _role_table(roles: Mapping[str, Mapping[str, Any]], classes: tuple[str, ...]
 def main() -> None:
     """The command line."""
     run_app("describe", DescribeConfig, work)
+
+
+if __name__ == "__main__":
+    main()

@@ -164,3 +164,7 @@ def _show(run: Run, model: Model, role: str, console: Console) -> None:
 def main() -> None:
     """The command line."""
     run_app("evaluate", EvaluateConfig, work)
+
+
+if __name__ == "__main__":
+    main()

@@ -37,7 +37,9 @@ def work(config: ExportConfig, call: Call) -> Path:
             figures = _figures(config.evaluation, root, model_fingerprint(target))
             write_kept_model(target, checkpoint, _details(config, manifest) | {"figures": figures})
         run.manifest.metrics["kept"] = str(target)
-        Console(stderr=True, soft_wrap=True).print(f"Kept as {target} ({(target / 'model.safetensors').stat().st_size / 1e6:.1f} MB).")
+        Console(stderr=True, soft_wrap=True).print(
+            f"Kept as {target} ({(target / 'model.safetensors').stat().st_size / 1e6:.1f} MB)."
+        )
     return run.folder
 
 
@@ -73,3 +75,7 @@ def _figures(reference: str, root: Path, fingerprint: str) -> dict[str, Any]:
 def main() -> None:
     """The command line."""
     run_app("export", ExportConfig, work)
+
+
+if __name__ == "__main__":
+    main()

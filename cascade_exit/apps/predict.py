@@ -87,3 +87,7 @@ def _rows(found: DetectionArrays, class_map: ClassMap, score_threshold: float) -
 def main() -> None:
     """The command line."""
     run_app("predict", PredictConfig, work)
+
+
+if __name__ == "__main__":
+    main()

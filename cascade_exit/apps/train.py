@@ -78,3 +78,7 @@ def _train(config: TrainConfig, sets: TrainingSets, weights: StartingWeights, ru
 def main() -> None:
     """The command line."""
     run_app("train", TrainConfig, work)
+
+
+if __name__ == "__main__":
+    main()

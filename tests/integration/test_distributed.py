@@ -35,7 +35,9 @@ def gradients(config, rank, world):
     torch.manual_seed(0)
     module = CascadeModule(config, config.data.classes)
     # Batch norm sees only its process's half of the batch; with fixed statistics the rest must be equal.
-    module.eval()
+    # In double precision: the images of an untrained network's batch differ in the sixth digit of their confidence, and
+    # the gradient of the diversity term is that difference over its own spread.
+    module.eval().double()
     images = load_role(config.data, "train")
     sampler = ResumableBatchSampler(len(images), 8, seed=1, rank=rank, world=world)
     loader = training_loader(images, ImageStore(), InputConfig(size_px=96), config.augment, sampler)

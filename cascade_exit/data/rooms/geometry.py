@@ -7,7 +7,6 @@ import numpy as np
 
 from cascade_exit.data.rooms.order import painting_order
 from cascade_exit.data.rooms.scene import Light, Scene
-from cascade_exit.data.rooms.shapes import Part
 
 NEAR_M = 0.12
 
@@ -57,19 +56,6 @@ def scene_polygons(scene: Scene, scale: int) -> list[Polygon]:
             faces[row] = polygons
     order = _group_and_part_order(scene, frames, group_of, low, high, screen_low, screen_high)
     return [polygon for part in order for polygon in faces[part]]
-
-
-def part_bounds(parts: list[Part]) -> tuple[np.ndarray, np.ndarray]:
-    """Give the lowest and highest x, y, z of parts in their own frame, two arrays ``[3]`` in metres."""
-    table = np.array(parts, dtype=np.float64)
-    lows, highs = [], []
-    for is_round in (False, True):
-        rows = table[table[:, 0] == is_round]
-        if len(rows):
-            local = _vertices(rows, _CORNERS[is_round])
-            lows.append(local.min(axis=(0, 1, 2)))
-            highs.append(local.max(axis=(0, 1, 2)))
-    return np.min(lows, axis=0), np.max(highs, axis=0)
 
 
 def _vertices(table: np.ndarray, corners: np.ndarray) -> np.ndarray:

@@ -126,11 +126,3 @@ def put(parts: tuple[Part, ...], x: Number, y: Number, z: Number, turn: Number, 
         )
         for part in parts
     ]
-
-
-def scaled(item: Item, factor: Number) -> Item:
-    """Give the same item at another size."""
-    lengths = ("x", "y", "z", "height", "base_x", "base_z", "lean_x", "lean_z", "top_x", "top_z")
-    parts = tuple(part._replace(**{key: getattr(part, key) * factor for key in lengths}) for part in item.parts)
-    tops = tuple(Top(*(value * factor for value in top)) for top in item.tops)
-    return Item(item.name, parts, item.width * factor, item.height * factor, item.depth * factor, tops)

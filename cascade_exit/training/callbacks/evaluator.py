@@ -67,7 +67,8 @@ class ExitEvaluator(pl.Callback):
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Computes and logs the measures; all processes compute the same."""
-        whole = not trainer.sanity_checking and trainer.limit_val_batches == 1.0
+        # A float is a share of the batches (all of them), an integer a number of batches.
+        whole = not trainer.sanity_checking and isinstance(trainer.limit_val_batches, float)
         measures = self.metric.compute(require_all=whole)
         if trainer.sanity_checking:
             return

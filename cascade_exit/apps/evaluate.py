@@ -14,7 +14,7 @@ from cascade_exit.evaluation import ExitAP, ImageTruth, Measure, bootstrap_inter
 from cascade_exit.model import FULL
 from cascade_exit.runs import Manifest, Run, UserError, build, find_run, open_run
 from cascade_exit.runtime import Detector, detect_set
-from cascade_exit.runtime.detector import model_fingerprint, read_model
+from cascade_exit.runtime.detector import model_fingerprint, model_id, read_model
 from cascade_exit.visualization import save_exit_grid, spread_ids
 
 BOOTSTRAPPED: tuple[Measure, ...] = ("AP", "AP50")
@@ -40,9 +40,7 @@ class Model:
     def open(cls, reference: str, root: Path, device: str) -> "Model":
         """Finds and reads a model."""
         folder = find_run(reference, root)
-        kept = (folder / "model.json").is_file()
-        name = f"models/{folder.name}" if kept else Manifest.read(folder).id
-        return cls(folder, name, model_fingerprint(folder), Detector(read_model(folder), device))
+        return cls(folder, model_id(folder), model_fingerprint(folder), Detector(read_model(folder), device))
 
 
 def work(config: EvaluateConfig, call: Call) -> Path:

@@ -11,7 +11,7 @@ from cascade_exit.data import ClassMap, read_image
 from cascade_exit.evaluation import DetectionArrays
 from cascade_exit.runs import Run, UserError, atomic_path, atomic_write_json, find_run, open_run
 from cascade_exit.runtime import Detector
-from cascade_exit.runtime.detector import model_fingerprint, read_model
+from cascade_exit.runtime.detector import model_fingerprint, model_id, read_model
 from cascade_exit.visualization import exit_strip
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -30,7 +30,7 @@ def work(config: PredictConfig, call: Call) -> Path:
         command=call.command,
         overrides=call.overrides,
         data={"photos": digest, "model": model_fingerprint(folder)},
-        parents=[folder.name],
+        parents=[model_id(folder)],
         root=root,
         run_dir=Path(config.run_dir) if config.run_dir else None,
         force=config.force,

@@ -8,11 +8,11 @@ from cascade_exit.apps.results import Provenance, exit_figures, exit_table, set_
 from cascade_exit.config import Call, TrainConfig, run_app
 from cascade_exit.data import load_roles, open_images
 from cascade_exit.model.checkpoint import read_checkpoint
-from cascade_exit.runs import Manifest, Run, find_run, open_run, plain
+from cascade_exit.runs import Run, find_run, open_run, plain
 from cascade_exit.runtime import Detector, detect_set
-from cascade_exit.runtime.detector import BEST
+from cascade_exit.runtime.detector import model_id
 from cascade_exit.tracking import finish_logger, make_logger
-from cascade_exit.training import CascadeModule, StartingWeights, TrainingSets, fit, starting_weights
+from cascade_exit.training import CascadeModule, StartingWeights, TrainingSets, fit, starting_weights, weights_of_run
 
 
 def work(config: TrainConfig, call: Call) -> Path:
@@ -42,6 +42,8 @@ def work(config: TrainConfig, call: Call) -> Path:
             store = open_images(sets.values(), config.data, progress=True)
             training = TrainingSets(sets["train"], sets["val"], store, config.data.workers)
             _train(config, training, weights, run)
+            if not run.writes:  # a further process of a distributed run has done its part
+                return run.folder
         for line in run.manifest.warnings:
             console.print(f"[yellow]Warning:[/] {line}")
         console.print(exit_table(run.manifest.metrics["exits"], f"{run.folder.name}: val role"))
@@ -49,15 +51,12 @@ def work(config: TrainConfig, call: Call) -> Path:
 
 
 def _start(config: TrainConfig) -> tuple[StartingWeights, list[str]]:
-    """Starting weights, and the runs that they come from."""
-    root = Path(config.runs_root)
-    if config.run is not None:
-        folder = find_run(config.run, root)
-        return starting_weights(config.run, config.model, folder / BEST), [Manifest.read(folder).id]
-    if config.init in ("scratch", "imagenet", "coco") or Path(config.init).expanduser().is_file():
-        return starting_weights(config.init, config.model), []
-    folder = find_run(config.init, root)
-    return starting_weights(config.init, config.model, folder / BEST), [Manifest.read(folder).id]
+    """Starting weights, and the runs or kept models that they come from."""
+    reference = config.run or config.init
+    if not config.run and (reference in ("scratch", "imagenet", "coco") or Path(reference).expanduser().is_file()):
+        return starting_weights(reference, config.model), []
+    folder = find_run(reference, Path(config.runs_root))
+    return weights_of_run(reference, folder), [model_id(folder)]
 
 
 def _train(config: TrainConfig, sets: TrainingSets, weights: StartingWeights, run: Run) -> None:
@@ -68,6 +67,8 @@ def _train(config: TrainConfig, sets: TrainingSets, weights: StartingWeights, ru
         failed = False
     finally:
         finish_logger(logger, exit_code=int(failed))
+    if not run.writes:
+        return
     detector = Detector(read_checkpoint(best))
     metric = detect_set(detector, sets.val, sets.store, config.trainer.batch_size, sets.workers, progress=True)
     metrics = set_facts(sets.val) | {"exits": exit_figures(metric, detector.network)}

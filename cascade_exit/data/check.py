@@ -48,7 +48,7 @@ def check_images(
             disable=not progress,
         )
         problems = [finding for finding in findings if finding]
-    refuse(problems, "images")
+    refuse(problems, "image(s)")
 
 
 def _decode(store: ImageStore) -> Callable[[ImageRecord], str | None]:

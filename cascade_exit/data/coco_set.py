@@ -49,7 +49,7 @@ def read_coco(annotations: Path, images: Path, class_map: ClassMap) -> CocoSet:
     problems: list[str] = []
     entries = _images_by_id(content["images"], problems)
     objects = _objects_by_image(content["annotations"], entries, labels, problems)
-    refuse(problems, "entries", where=f"{annotations}: ")
+    refuse(problems, "item(s)", where=f"{annotations}: ")
     if not entries:
         raise UserError(f"{annotations}: lists no images")
     records = tuple(_record(entries[key], objects[key], images) for key in sorted(entries))
@@ -70,7 +70,7 @@ def _labels_by_category(path: Path, categories: list[_Entry], class_map: ClassMa
             problems.append(f"category name {name!r} is given twice (the second time with id {key})")
         else:
             names[key] = name
-    refuse(problems, "categories", where=f"{path}: ")
+    refuse(problems, "item(s)", where=f"{path}: ")
     missing = [name for name in class_map.names if name not in names.values()]
     if missing:
         more = f" (and {len(missing) - 1} more of the classes asked for)" if len(missing) > 1 else ""

@@ -32,6 +32,7 @@ class Run:
         manifest: Its record; set ``manifest.metrics`` and call ``save``.
         finished: The run was finished before: show its manifest and do nothing.
         resumed: The run was begun before and did not finish: go on from its last checkpoint.
+        writes: This process keeps the run's record; not for a finished run, nor in processes other than the first.
     """
 
     def __init__(self, folder: Path, manifest: Manifest, writes: bool) -> None:
@@ -46,7 +47,7 @@ class Run:
         self.manifest = manifest
         self.finished = manifest.state == "finished"
         self.resumed = not self.finished and manifest.tries > 1
-        self._writes = writes
+        self.writes = writes
         self._seconds_before = manifest.times.seconds
         self._begun = time.monotonic()
 
@@ -57,7 +58,7 @@ class Run:
 
     def save(self) -> None:
         """Write the manifest as it stands, with the seconds worked so far."""
-        if self._writes:
+        if self.writes:
             self.manifest.times.seconds = round(self._seconds_before + time.monotonic() - self._begun, 3)
             self.manifest.write(self.folder)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from cascade_exit.data import ClassMap, read_image, resize_image
 from cascade_exit.model import FULL, Detections, decode
 from cascade_exit.model.checkpoint import Checkpoint, read_checkpoint
-from cascade_exit.runs import find_run
+from cascade_exit.runs import Manifest, find_run
 from cascade_exit.runtime.kept_model import DESCRIPTION, WEIGHTS, read_kept_model
 
 Photo = str | Path | Image.Image | np.ndarray | Tensor
@@ -88,6 +88,11 @@ def read_model(folder: Path) -> Checkpoint:
     if (folder / DESCRIPTION).is_file():
         return read_kept_model(folder).checkpoint
     return read_checkpoint(folder / BEST)
+
+
+def model_id(folder: Path) -> str:
+    """A kept model's name as `models/<name>`, or a run's id."""
+    return f"models/{folder.name}" if (folder / DESCRIPTION).is_file() else Manifest.read(folder).id
 
 
 def model_fingerprint(folder: Path) -> str:

@@ -9,7 +9,7 @@ from cascade_exit.training.config import (
     TrainingConfig,
 )
 from cascade_exit.training.fit import TrainingSets, fit
-from cascade_exit.training.init import StartingWeights, starting_weights
+from cascade_exit.training.init import StartingWeights, starting_weights, weights_of_run
 from cascade_exit.training.module import CascadeModule
 from cascade_exit.training.schedule import Schedule
 
@@ -26,4 +26,5 @@ __all__ = [
     "TrainingSets",
     "fit",
     "starting_weights",
+    "weights_of_run",
 ]

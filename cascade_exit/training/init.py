@@ -12,6 +12,7 @@ from torchvision.models.detection import SSDLite320_MobileNet_V3_Large_Weights
 from cascade_exit.model import CascadeDetector, LoadReport, ModelConfig, load_what_fits, recognise
 from cascade_exit.model.checkpoint import detector_state, read_state_file
 from cascade_exit.runs import UserError
+from cascade_exit.runtime.detector import model_fingerprint, read_model
 
 IMAGENET: dict[str, WeightsEnum] = {
     "mobilenet_v3_large": MobileNet_V3_Large_Weights.IMAGENET1K_V2,
@@ -49,13 +50,12 @@ class StartingWeights:
         return report
 
 
-def starting_weights(source: str, model: ModelConfig, checkpoint: Path | None = None) -> StartingWeights:
-    """Finds the weights that `init` names.
+def starting_weights(source: str, model: ModelConfig) -> StartingWeights:
+    """Weights that need no run: scratch, imagenet, coco, or a file.
 
     Args:
-        source: scratch, imagenet, coco, or a file.
+        source: which of them.
         model: the network (which torchvision weights suit it).
-        checkpoint: the checkpoint's file where `source` names a run.
 
     Raises:
         UserError: the file is missing or unreadable, or torchvision's weights cannot be had.
@@ -64,11 +64,24 @@ def starting_weights(source: str, model: ModelConfig, checkpoint: Path | None = 
         return StartingWeights(source, None, None)
     if source in ("imagenet", "coco"):
         return _from_torchvision(source, model)
-    path = checkpoint or Path(source).expanduser()
+    path = Path(source).expanduser()
     content = read_state_file(path)
     state = detector_state(content["state_dict"]) if "state_dict" in content else content
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     return StartingWeights(source, {k: v for k, v in state.items() if isinstance(v, Tensor)}, digest)
+
+
+def weights_of_run(source: str, folder: Path) -> StartingWeights:
+    """Weights of a training run's best checkpoint, or of a kept model.
+
+    Args:
+        source: what the user called it.
+        folder: where it lies.
+
+    Raises:
+        UserError: it has no readable weights.
+    """
+    return StartingWeights(source, dict(read_model(folder).state), model_fingerprint(folder))
 
 
 def _from_torchvision(source: str, model: ModelConfig) -> StartingWeights:

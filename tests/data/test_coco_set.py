@@ -92,7 +92,7 @@ def test_faults_in_boxes_of_other_classes_stop_nobody(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("bbox", "more", "message"),
     [
-        ([1, 2, 0, 5], {}, "has no area"),
+        ([1, 2, 0, 5], {}, "has no area: width and height must be above 0"),
         ([1, 2, 5, -1], {}, "has no area"),
         ([1, 2, NAN, 5], {}, "is not finite"),
         ([INFINITY, 2, 3, 5], {}, "is not finite"),
@@ -127,7 +127,7 @@ def test_a_faulty_annotation_is_named_and_the_rest_counted(
     line = str(caught.value)
     assert line.startswith(f"{path}: annotation id {faulty['id']!r}"), line
     assert re.search(message, line), line
-    assert line.endswith("; and 2 more entries with problems") == (others == 2), line
+    assert line.endswith("; and 2 more item(s) with problems") == (others == 2), line
     assert "\n" not in line
 
 

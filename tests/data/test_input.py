@@ -34,11 +34,12 @@ def test_boxes_follow_the_pixels_of_the_resized_image(resize: str, size: tuple[i
     np.testing.assert_allclose(boxes_to_input(torch.tensor([box]).float(), size, input)[0], seen, atol=1.01)
 
 
-def test_letterbox_keeps_the_aspect_ratio_and_pads_both_sides_with_the_fill() -> None:
+@pytest.mark.parametrize(("size", "area"), [((50, 200), [0, 37, 100, 62]), ((200, 50), [37, 0, 62, 100])])
+def test_letterbox_keeps_the_aspect_ratio_and_pads_both_sides(size: tuple[int, int], area: list[int]) -> None:
     input = InputConfig(size_px=100, resize="letterbox", scaling="symmetric")
-    resized = resize_image(torch.zeros(3, 50, 200, dtype=torch.uint8), input)
+    resized = resize_image(torch.zeros(3, *size, dtype=torch.uint8), input)
     photo = (resized == 0).all(dim=0)
-    assert extent(photo.numpy()) == [0, 37, 100, 62]
+    assert extent(photo.numpy()) == area
     assert resized[:, ~photo].unique().tolist() == [128]
 
 

@@ -1,10 +1,12 @@
 """Small detectors for the tests: narrow, 96 px, two exits, with statistics that differ from channel to channel."""
 
+from functools import cache
+
 import torch
 from torch import Tensor, nn
 
 from cascade_exit.data import InputConfig
-from cascade_exit.model import BackboneConfig, CascadeDetector, ExitConfig, FullConfig, ModelConfig
+from cascade_exit.model import BackboneConfig, CascadeDetector, ExitConfig, ExitOutput, FullConfig, ModelConfig
 
 SIZE_PX = 96
 CLASSES = 2
@@ -69,3 +71,46 @@ def copy_shared(source: nn.Module, target: nn.Module) -> None:
         for name, value in source.state_dict().items():
             if name in own and own[name].shape == value.shape:
                 own[name].copy_(value)
+
+
+RESIDUAL = {"exit1": TWO_EXITS["exit1"], "exit2": ExitConfig(14, channels=48, refinement="residual")}
+
+
+def with_context(kind: str) -> CascadeDetector:
+    exits = {"exit1": TWO_EXITS["exit1"], "exit2": ExitConfig(14, channels=48, context=kind)}
+    return detector(exits, FullConfig(context=kind))
+
+
+CHAINED = {
+    "exit1": TWO_EXITS["exit1"],
+    "exit2": ExitConfig(14, channels=48, context="features", refinement="residual"),
+}
+VARIANTS = {
+    "static": ({}, FullConfig()),
+    "plain": (TWO_EXITS, FullConfig()),
+    "chained": (CHAINED, FullConfig(context="logits", refinement="residual")),
+    "early": ({"exit1": ExitConfig(5, channels=16), "exit2": ExitConfig(13, channels=16)}, FullConfig()),
+    "three": (
+        {**CHAINED, "exit3": ExitConfig(15, channels=16, context="logits", pyramid=False)},
+        FullConfig(context="features"),
+    ),
+}
+
+
+@cache  # not to be changed: copy it first
+def variant(name: str) -> CascadeDetector:
+    model = detector(*VARIANTS[name])
+    for module in model.modules():  # context that says something
+        if hasattr(module, "project"):
+            torch.nn.init.normal_(module.project.weight, std=0.3)
+    return model
+
+
+def same(one: ExitOutput, other: ExitOutput) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def close(one: ExitOutput, other: ExitOutput) -> None:
+    # Another batch size may take another convolution algorithm.
+    for a, b in zip(one, other, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)

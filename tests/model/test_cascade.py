@@ -1,44 +1,36 @@
-"""The assembled detector: what each setting changes, and who depends on whom."""
+"""The assembled detector: what each setting changes, input, precision, keeping."""
 
 import copy
 import io
 import pickle
-from functools import cache
 
 import pytest
 import torch
-from torch import Tensor
 from torchvision.transforms import Normalize
 
 from cascade_exit.data import InputConfig
-from cascade_exit.model import BackboneConfig, CascadeDetector, ExitConfig, ExitOutput, FullConfig, ModelConfig
+from cascade_exit.model import BackboneConfig, CascadeDetector, ExitConfig, FullConfig, ModelConfig
 from cascade_exit.model.attention import CBAM
 
-from .networks import CLASSES, NARROW, SIZE_PX, TABLE_075, TWO_EXITS, copy_shared, detector, photos
+from .networks import (
+    CLASSES,
+    NARROW,
+    RESIDUAL,
+    SIZE_PX,
+    TABLE_075,
+    TWO_EXITS,
+    VARIANTS,
+    close,
+    copy_shared,
+    detector,
+    photos,
+    same,
+    variant,
+    with_context,
+)
 
 ANCHORS = 6 * (36 + 9 + 4 + 1 + 1 + 1)
 FIRST_LEVEL, SECOND_LEVEL = 6 * 36, 6 * 9
-
-
-def same(one: ExitOutput, other: ExitOutput) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
-
-
-def close(one: ExitOutput, other: ExitOutput) -> None:
-    # Another batch size may take another convolution algorithm.
-    for a, b in zip(one, other, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
-
-
-def gradients(model: CascadeDetector, loss: Tensor) -> dict[str, Tensor]:
-    """Gradient of each parameter that the loss moves at all."""
-    names, parameters = zip(*model.named_parameters(), strict=True)
-    found = torch.autograd.grad(loss, parameters, allow_unused=True, retain_graph=True)
-    return {name: g for name, g in zip(names, found, strict=True) if g is not None and (g != 0).any()}
-
-
-def loss_of(output: ExitOutput) -> Tensor:
-    return output.class_logits.square().mean() + output.box_deltas.square().mean()
 
 
 # Number and place of exits
@@ -142,60 +134,7 @@ def test_a_coarse_exit_looks_down_at_the_map_of_the_first():
     assert not changed[FIRST_LEVEL:].any()
 
 
-# Who learns from whom
-
-
-@pytest.mark.parametrize("name", ["exit1", "exit2", "full"])
-def test_a_loss_reaches_its_exit_and_the_trunk_below_and_nothing_else(name):
-    model = variant("plain")
-    found = gradients(model, loss_of(model(photos())[name]))
-    own = "full." if name == "full" else f"exits.{name}."
-    last = 16 if name == "full" else TWO_EXITS[name].after
-
-    def belongs(parameter: str) -> bool:
-        if parameter.startswith("trunk.features."):
-            return int(parameter.split(".")[2]) <= last
-        return parameter.startswith(own)
-
-    wanted = {parameter for parameter, _ in model.named_parameters() if belongs(parameter)}
-    assert found.keys() == wanted
-
-
-@pytest.mark.parametrize("name", ["exit1", "exit2", "full"])
-def test_trunk_gradient_scales_what_an_exit_sends_into_the_trunk(name):
-    model, images = detector().train().double(), photos()
-    names, parameters = zip(*model.named_parameters(), strict=True)
-
-    def sent(factors: dict[str, float]) -> list[Tensor | None]:
-        loss = loss_of(model(images, trunk_gradient=factors)[name])
-        return list(torch.autograd.grad(loss, parameters, allow_unused=True))
-
-    whole = sent({})
-    assert sum(g is not None for p, g in zip(names, whole, strict=True) if p.startswith("trunk.")) > 20
-    for factor in (0.0, 0.2, 0.25):
-        for parameter, one, other in zip(names, whole, sent({name: factor}), strict=True):
-            if one is None:
-                assert other is None
-            elif parameter.startswith("trunk."):
-                # A quarter is exact in binary, a fifth up to rounding.
-                torch.testing.assert_close(other, one * factor, rtol=0, atol=1e-12 if factor == 0.2 else 0)
-            else:
-                assert torch.equal(other, one)
-
-
-def test_trunk_gradient_changes_no_answer_and_no_other_exit():
-    model, images = detector().train(), photos()
-    before = model(images)
-    after = model(images, trunk_gradient={"exit1": 0.3, "exit2": 0.7})
-    assert all(same(before[name], after[name]) for name in model.exit_names)
-    one = gradients(model, loss_of(model(images)["full"]))
-    other = gradients(model, loss_of(model(images, trunk_gradient={"exit1": 0.2})["full"]))
-    assert all(torch.equal(one[name], other[name]) for name in one)
-
-
 # Residual refinement
-
-RESIDUAL = {"exit1": TWO_EXITS["exit1"], "exit2": ExitConfig(14, channels=48, refinement="residual")}
 
 
 def test_residual_adds_to_the_answer_before():
@@ -206,15 +145,6 @@ def test_residual_adds_to_the_answer_before():
     for part in (0, 1):
         torch.testing.assert_close(other["exit2"][part], one["exit1"][part] + one["exit2"][part])
         torch.testing.assert_close(other["full"][part], one["full"][part] + other["exit2"][part])
-
-
-@pytest.mark.parametrize("name", ["exit2", "full"])
-def test_a_deeper_loss_does_not_pull_the_shallower_exit_through_the_residual(name):
-    model = detector(RESIDUAL, FullConfig(refinement="residual")).train()
-    found = gradients(model, loss_of(model(photos())[name]))
-    own = "full." if name == "full" else f"exits.{name}."
-    assert all(parameter.startswith(("trunk.", own)) for parameter in found)
-    assert any(parameter.startswith(own) for parameter in found)
 
 
 def test_a_residual_exit_without_pyramid_keeps_the_answers_that_it_does_not_look_at():
@@ -231,40 +161,12 @@ def test_a_residual_exit_without_pyramid_keeps_the_answers_that_it_does_not_look
 # Context
 
 
-def with_context(kind: str) -> CascadeDetector:
-    exits = {"exit1": TWO_EXITS["exit1"], "exit2": ExitConfig(14, channels=48, context=kind)}
-    return detector(exits, FullConfig(context=kind))
-
-
 @pytest.mark.parametrize("kind", ["logits", "features"])
 def test_context_begins_as_if_it_were_not_there(kind):
     without, model = variant("plain"), with_context(kind)
     copy_shared(without, model)
     one, other = without(photos()), model(photos())
     assert all(same(one[name], other[name]) for name in model.exit_names)
-
-
-@pytest.mark.parametrize(
-    ("kind", "name", "reached", "unreached"),
-    [
-        ("features", "exit2", "exits.exit1.branch.", "exits.exit1.head."),
-        ("features", "full", "exits.exit2.branch.", "exits.exit2.head."),
-        ("logits", "exit2", "exits.exit1.head.classification.0.", "exits.exit1.head.regression."),
-        ("logits", "full", "exits.exit2.head.classification.0.", "exits.exit2.head.regression."),
-    ],
-)
-def test_context_learns_at_once_and_then_teaches_what_it_reads(kind, name, reached, unreached):
-    model = with_context(kind).train()
-    fuse = model.full.fuse if name == "full" else model.exits[name].fuse
-    found = gradients(model, loss_of(model(photos())[name]))
-    own = "full.fuse." if name == "full" else f"exits.{name}.fuse."
-    assert own + "project.weight" in found
-    # The projection starts at zero, so nothing passes through it yet.
-    assert not any(parameter.startswith(reached) for parameter in found)
-    torch.nn.init.normal_(fuse.project.weight, std=0.1)
-    found = gradients(model, loss_of(model(photos())[name]))
-    assert any(parameter.startswith(reached) for parameter in found)
-    assert not any(parameter.startswith(unreached) for parameter in found)
 
 
 def test_context_of_logits_is_the_finest_levels_cell_by_cell():
@@ -283,106 +185,6 @@ def test_context_of_features_is_the_branch():
     model.exits["exit1"].branch.register_forward_hook(lambda module, inputs, output: branches.append(output))
     _, state = model.answer("exit1", model.advance("exit1", model.start(photos())))
     assert torch.equal(state["context"], branches[0])
-
-
-# Running parts of it
-
-CHAINED = {
-    "exit1": TWO_EXITS["exit1"],
-    "exit2": ExitConfig(14, channels=48, context="features", refinement="residual"),
-}
-VARIANTS = {
-    "static": ({}, FullConfig()),
-    "plain": (TWO_EXITS, FullConfig()),
-    "chained": (CHAINED, FullConfig(context="logits", refinement="residual")),
-    "early": ({"exit1": ExitConfig(5, channels=16), "exit2": ExitConfig(13, channels=16)}, FullConfig()),
-    "three": (
-        {**CHAINED, "exit3": ExitConfig(15, channels=16, context="logits", pyramid=False)},
-        FullConfig(context="features"),
-    ),
-}
-
-
-@cache  # not to be changed: copy it first
-def variant(name: str) -> CascadeDetector:
-    model = detector(*VARIANTS[name])
-    for module in model.modules():  # context that says something
-        if hasattr(module, "project"):
-            torch.nn.init.normal_(module.project.weight, std=0.3)
-    return model
-
-
-@pytest.mark.parametrize("name", VARIANTS)
-def test_going_on_with_some_images_equals_the_whole_batch(name):
-    model, images = variant(name), photos(5)
-    whole = model(images)
-    left = torch.arange(5)
-    state = model.start(images)
-    for exit_name in model.exit_names:
-        state = model.advance(exit_name, state)
-        output, state = model.answer(exit_name, state)
-        close(output, ExitOutput(*(part[left] for part in whole[exit_name])))
-        # Some leave here.
-        stay = torch.ones(len(left), dtype=torch.bool)
-        stay[::3] = False
-        left, state = left[stay], {key: value[stay] for key, value in state.items()}
-    assert len(left) < 5
-
-
-@pytest.mark.parametrize("name", VARIANTS)
-def test_asking_for_some_exits_gives_the_same_answers(name):
-    model, images = variant(name), photos()
-    whole = model(images)
-    for exit_name in model.exit_names:
-        assert list(model(images, exits=(exit_name,))) == [exit_name]
-        close(model(images, exits=(exit_name,))[exit_name], whole[exit_name])
-    ends = (model.exit_names[0], "full")
-    some = model(images, exits=ends)
-    assert list(some) == list(dict.fromkeys(ends))
-    for exit_name, output in some.items():
-        close(output, whole[exit_name])
-
-
-def calls_of(model: CascadeDetector, exits: tuple[str, ...]) -> dict[str, int]:
-    calls = {f"features.{i}": block for i, block in enumerate(model.trunk.features)}
-    calls.update({**dict(model.exits.items()), "full": model.full})
-    counts = dict.fromkeys(calls, 0)
-    handles = []
-    for key, module in calls.items():
-
-        def count(*_: object, key: str = key) -> None:
-            counts[key] += 1
-
-        handles.append(module.register_forward_hook(count))
-    model(photos(1), exits=exits)
-    for handle in handles:
-        handle.remove()
-    return counts
-
-
-def test_the_full_exit_alone_runs_no_branch():
-    counts = calls_of(variant("plain"), ("full",))
-    assert counts["exit1"] == counts["exit2"] == 0
-    assert counts["full"] == 1
-    # Block 13 is run in two pieces, so its own forward is not called.
-    assert [counts[f"features.{i}"] for i in range(17)] == [1] * 13 + [0] + [1] * 3
-
-
-def test_an_early_exit_alone_runs_nothing_deeper():
-    counts = calls_of(variant("plain"), ("exit1",))
-    assert (counts["exit1"], counts["exit2"], counts["full"]) == (1, 0, 0)
-    assert [counts[f"features.{i}"] for i in range(17)] == [1] * 9 + [0] * 8
-
-
-def test_an_exit_that_builds_on_another_runs_it_too():
-    exits = {"exit1": TWO_EXITS["exit1"], "exit2": TWO_EXITS["exit2"], "exit3": ExitConfig(15, channels=16)}
-    counts = calls_of(detector(exits, FullConfig(context="features")), ("full",))
-    assert [counts[name] for name in ("exit1", "exit2", "exit3", "full")] == [0, 0, 1, 1]
-    exits["exit3"] = ExitConfig(15, channels=16, refinement="residual")
-    counts = calls_of(detector(exits, FullConfig(context="features")), ("full",))
-    assert [counts[name] for name in ("exit1", "exit2", "exit3", "full")] == [0, 1, 1, 1]
-    counts = calls_of(detector(exits), ("full",))
-    assert [counts[name] for name in ("exit1", "exit2", "exit3", "full")] == [0, 0, 0, 1]
 
 
 # Input
@@ -434,7 +236,7 @@ def test_autocast_says_about_the_same():
     expected = model(images)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = model(images, trunk_gradient={"exit1": 0.2})
-        loss = sum(loss_of(output) for output in found.values())
+        loss = sum(output.class_logits.square().mean() for output in found.values())
     loss.backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
     for name, output in found.items():

@@ -89,28 +89,50 @@ def test_counts_every_convolution_and_parameter_on_the_way(exits, full):
     assert (costs["full"].attention_macs, costs["full"].attention_parameters) == (0, 0)
 
 
+SETTINGS: dict[str, dict[str, object]] = {
+    "plain": {},
+    "wider": {"channels": 64},
+    "deeper": {"depth": 4},
+    "larger kernel": {"kernel": 5},
+    "with features": {"context": "features"},
+    "with SE": {"attention": "se"},
+    "with CBAM": {"attention": "cbam"},
+    "without skip": {"skip": False},
+    "without pyramid": {"pyramid": False},
+}
+
+
 @cache
-def cost_of(**settings: object) -> ExitCost:
-    exits = {"exit1": TWO_EXITS["exit1"], "exit2": ExitConfig(14, **{"channels": 48, **settings})}
-    return exit_costs(detector(exits))["exit2"]
+def costs_by_setting() -> dict[str, ExitCost]:
+    """Costs of exits that differ in one setting, after blocks whose maps are alike."""
+    costs: dict[str, ExitCost] = {}
+    for names in (list(SETTINGS)[start : start + 3] for start in range(0, len(SETTINGS), 3)):
+        # A first exit without anything, so that each of the others has one before it.
+        exits = {"exit1": ExitConfig(7, channels=48)}
+        for place, name in enumerate(names, start=8):
+            settings = {"channels": 48, "attention": "none", **SETTINGS[name]}
+            exits[f"exit{place - 6}"] = ExitConfig(place, **settings)
+        found = exit_costs(detector(exits))
+        costs.update({name: found[f"exit{index}"] for index, name in enumerate(names, start=2)})
+    return costs
 
 
-@pytest.mark.parametrize(
-    "more", [{"channels": 64}, {"depth": 4}, {"kernel": 5}, {"attention": "cbam"}, {"context": "features"}]
-)
+@pytest.mark.parametrize("more", ["wider", "deeper", "larger kernel", "with features", "with SE", "with CBAM"])
 def test_more_costs_more(more):
-    plain, dearer = cost_of(attention="none"), cost_of(**{"attention": "none", **more})
-    assert dearer.macs > plain.macs
-    assert dearer.parameters > plain.parameters
+    plain, dearer = costs_by_setting()["plain"], costs_by_setting()[more]
+    assert dearer.answer_macs > plain.answer_macs
+    assert dearer.answer_parameters > plain.answer_parameters
 
 
-@pytest.mark.parametrize("less", [{"skip": False}, {"pyramid": False}])
+@pytest.mark.parametrize("less", ["without skip", "without pyramid"])
 def test_less_costs_less(less):
-    assert cost_of(**less).macs < cost_of().macs
+    plain, cheaper = costs_by_setting()["plain"], costs_by_setting()[less]
+    assert cheaper.answer_macs < plain.answer_macs
+    assert cheaper.answer_parameters < plain.answer_parameters
 
 
 def test_attention_reports_its_share():
-    none, se, cbam = (cost_of(attention=kind) for kind in ("none", "se", "cbam"))
+    none, se, cbam = (costs_by_setting()[name] for name in ("plain", "with SE", "with CBAM"))
     assert (none.attention_macs, none.attention_parameters) == (0, 0)
     for cost in (se, cbam):
         assert cost.attention_parameters == cost.answer_parameters - none.answer_parameters

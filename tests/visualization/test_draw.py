@@ -85,11 +85,14 @@ def test_labels_do_not_cover_each_other() -> None:
     assert together == apart
 
 
-def test_a_label_without_room_is_left_out() -> None:
+def test_a_label_without_room_is_left_out_rather_than_heaped_on_others() -> None:
     corners = (10.0, 10.0, 30.0, 24.0)
-    one = white_pixels([DrawnBox(corners, NAVY, "chair")], 40, 30)
-    many = white_pixels([DrawnBox(corners, NAVY, "chair")] * 9, 40, 30)
-    assert 0 < one <= many < 9 * one
+    best = DrawnBox(corners, NAVY, "0.91")
+    crowd = [DrawnBox(corners, NAVY, f"0.{index}") for index in range(10, 30)]
+    alone = np.asarray(draw(Image.fromarray(blank(40, 40)), [best])).min(axis=2) > LIGHT
+    together = np.asarray(draw(Image.fromarray(blank(40, 40)), [*crowd, best])).min(axis=2) > LIGHT
+    assert alone.sum() > 10
+    assert together[alone].all()
 
 
 def test_the_best_score_lies_on_top() -> None:

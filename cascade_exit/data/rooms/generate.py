@@ -101,8 +101,11 @@ def _make_chunks(root: Path, config: RoomsConfig, chunks: list[_Chunk], workers:
         done: Iterator[int] = (_make_chunk(root, config, chunk) for chunk in chunks)
         _drain(done, total, progress)
         return
-    # Spawned, because the caller may run threads (torch does), and a fork of those can hang.
-    context = multiprocessing.get_context("spawn")
+    # Not forked from here: the caller may run threads (torch does), and a fork of those can hang. The server
+    # imports this module once for all workers.
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(method)
+    context.set_forkserver_preload([__name__])
     with ProcessPoolExecutor(min(workers, len(chunks)), mp_context=context) as pool:
         futures = [pool.submit(_make_chunk, root, config, chunk) for chunk in chunks]
         try:

@@ -95,7 +95,8 @@ def _faces(scene: Scene, world: np.ndarray, seen: np.ndarray, table: np.ndarray)
     visible = _dot(normals, eye - anchors) > 1e-9
     colours = _shaded(normals, table, scene.light).tolist()
     owners = table[:, 17].astype(int).tolist()
-    pixels = np.rint(seen).astype(np.int64)
+    # The pixel that a corner lies in: PIL paints a polygon with its outline.
+    pixels = np.floor(seen).astype(np.int64)
     following = np.roll(np.arange(sides), -1)
     low, high = pixels[:, 0], pixels[:, 1]
     walls = np.concatenate((low, low[:, following], high[:, following], high), axis=-1).tolist()

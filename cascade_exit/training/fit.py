@@ -28,6 +28,15 @@ from cascade_exit.training.datamodule import CascadeData
 from cascade_exit.training.init import StartingWeights
 from cascade_exit.training.module import CascadeModule
 
+# Lightning's warnings that do not concern a user here.
+NO_CONCERN = (
+    "your dataloader is not resumable",  # our batch sampler continues at the right batch by itself
+    "does not have many workers",
+    "in eval mode at the start of training",  # frozen on purpose
+    "is smaller than the logging interval",
+    "LeafSpec",
+)
+
 
 @dataclass(frozen=True)
 class TrainingSets:
@@ -84,10 +93,8 @@ def fit(config: TrainingConfig, sets: TrainingSets, weights: StartingWeights, ru
     )
     trainer = build_trainer(config, callbacks_of(config, sets, run), logger, run.folder)
     with warnings.catch_warnings():
-        # Our loaders continue at the right batch by themselves; Lightning cannot know.
-        warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
+        for message in NO_CONCERN:
+            warnings.filterwarnings("ignore", message=f".*{message}.*")
         trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
     return checkpoints / BEST
 

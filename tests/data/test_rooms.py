@@ -12,8 +12,9 @@ from cascade_exit.data.rooms import COCO_CATEGORY_IDS, DifficultyMix, RoleCounts
 from cascade_exit.data.rooms.annotate import SeenThing, make_scene
 from cascade_exit.data.rooms.camera import Camera
 from cascade_exit.data.rooms.generate import difficulty_of
-from cascade_exit.data.rooms.render import Layer
+from cascade_exit.data.rooms.render import Layer, draw_things
 from cascade_exit.data.rooms.scene import Scene
+from cascade_exit.data.rooms.shapes import Item, box
 from cascade_exit.runs.errors import UserError
 from tests.data.room_rays import first_hits
 
@@ -124,6 +125,20 @@ def test_the_picture_shows_what_rays_meet_first(crowded: list[tuple[Scene, Layer
         met = first_hits(scene, (columns[inner] + 0.5) / 2, (rows[inner] + 0.5) / 2)
         assert (met >= 0).mean() > 0.05
         assert (met != around[4][inner]).mean() < 0.005
+
+
+def test_faces_toward_the_camera_are_painted_in_the_light_that_falls_on_them() -> None:
+    scene = make_scene(Random(0), "empty", (320, 240), ("chair",))[0]
+    light = dataclasses.replace(scene.light, x=0.0, y=1.0, z=0.0, ambient=0.5, key=0.4)
+    camera = Camera(0.0, 2.0, 0.0, yaw=0.0, pitch=0.5, roll=0.0, focal_px=200.0, width=320, height=240)
+    alone = Scene("empty", camera, scene.room, light)
+    cube = Item("box", (box((200.0, 150.0, 100.0), 0, 0, 0, 1.0, 1.0, 1.0),), 1.0, 1.0, 1.0)
+    alone.add(alone.add_group(0.0, 0.0, 3.0, 0.0), cube, False, 0.0, 0.0, 0.0, 0.0)
+    picture = draw_things(alone).picture
+    for middle, strength in (((0.0, 1.0, 3.0), 0.5 + 0.4), ((0.0, 0.5, 2.5), 0.5 * 0.8)):
+        column, row, _ = camera.project_point(*middle)
+        expected = [200 * strength, 150 * strength, 100 * strength]
+        assert picture.getpixel((round(2 * column), round(2 * row))) == pytest.approx(expected, abs=1)
 
 
 def test_boxes_are_tight_around_what_rays_meet(crowded: list[tuple[Scene, Layer, list[SeenThing]]]) -> None:

@@ -1,0 +1,28 @@
+"""The commands of the README's tour run as they stand there, one after the other, in an empty folder."""
+
+import re
+import shlex
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+
+def tour() -> list[list[str]]:
+    text = (REPOSITORY / "README.md").read_text()
+    part = re.search(r"<!-- tour:begin -->(.*)<!-- tour:end -->", text, re.DOTALL)[1]
+    return [shlex.split(line)[1:] for line in part.splitlines() if line.startswith("    cascade-exit ")]
+
+
+def test_the_tour_is_found():
+    assert [words[0] for words in tour()] == ["describe", "train", "evaluate", "export", "predict"]
+
+
+@pytest.mark.slow
+def test_the_tour_runs(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for words in tour():
+        answer = cli(*words)
+        assert answer.code == 0, f"{' '.join(words)}\n{answer.err}"
+        assert answer.run.is_dir()
+    assert (tmp_path / "models" / "mine" / "model.safetensors").exists()

@@ -32,7 +32,8 @@ def chairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def crowded() -> list[tuple[Scene, Layer, list[SeenThing]]]:
     """Crowded scenes, of chairs and of all classes in turn."""
     return [
-        make_scene(Random(seed), "crowded", (320, 240), ALL_CLASSES if seed % 2 else ("chair",)) for seed in range(4)
+        make_scene(Random(seed), "crowded", (320, 240), ALL_CLASSES if seed % 2 else ("chair",))
+        for seed in (0, 1, 2, 7)
     ]
 
 
@@ -186,19 +187,26 @@ def test_empty_rooms_hold_furniture_but_nothing_of_the_asked_classes() -> None:
 def test_occlusion_and_truncation_are_shares_of_the_silhouette(
     crowded: list[tuple[Scene, Layer, list[SeenThing]]],
 ) -> None:
-    things = [thing for _, _, seen in crowded for thing in seen]
-    assert any(thing.occlusion > 0.2 for thing in things)
-    for scene, _, seen in crowded[:2]:
-        for thing in seen[:3]:
-            left, top, right, bottom = thing.box_xyxy_px
-            columns, rows = np.meshgrid(np.arange(left - 40, right + 40) + 0.5, np.arange(top - 40, bottom + 40) + 0.5)
-            alone = first_hits(scene.only(thing.number), columns.ravel(), rows.ravel()) >= 0
-            within = (columns > 0) & (rows > 0) & (columns < scene.camera.width) & (rows < scene.camera.height)
-            if thing.truncation == 0:
-                assert not (alone & ~within.ravel()).any()
-            own = first_hits(scene, columns[within], rows[within]) == thing.number
-            hidden = 1 - own.sum() / alone[within.ravel()].sum()
-            assert thing.occlusion == pytest.approx(hidden, abs=0.08)
+    cut = [
+        (scene, layer, thing)
+        for scene, layer, seen in crowded
+        for thing in seen
+        if thing.truncation > 0.05 and thing.occlusion > 0.05
+    ]
+    hidden = [(scene, layer, thing) for scene, layer, seen in crowded for thing in seen if thing.occlusion > 0.2]
+    assert len(cut) > 1
+    assert len(hidden) > 2
+    for scene, layer, thing in cut[:2] + hidden[:3]:
+        corners = (
+            np.concatenate([np.reshape(p.corners, (-1, 2)) for p in layer.polygons if p.owner == thing.number]) / 2
+        )
+        (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
+        columns, rows = (axis.ravel() for axis in np.meshgrid(np.arange(left, right), np.arange(top, bottom)))
+        within = (columns > 0) & (rows > 0) & (columns < scene.camera.width) & (rows < scene.camera.height)
+        alone = first_hits(scene.only(thing.number), columns, rows) >= 0
+        own = first_hits(scene, columns[within], rows[within]) == thing.number
+        assert thing.occlusion == pytest.approx(1 - own.sum() / alone[within].sum(), abs=0.06)
+        assert thing.truncation == pytest.approx(1 - alone[within].sum() / alone.sum(), abs=0.06)
 
 
 def test_all_twelve_classes_occur_with_the_ids_of_coco(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ class EarlyExit(nn.Module):
         if config.pyramid:
             self.pyramid = Pyramid(config.channels, lateral_channels if self.coarse else None)
             level_channels = self.pyramid.level_channels
-        self.head = Head(level_channels, grid.per_cell, labels)
+        self.head = Head(level_channels, grid.per_cell, labels, corrects=config.refinement == "residual")
         self.anchors = len(grid.boxes)
         # An exit that corrects another leaves the answers of the anchors that it does not look at.
         self.background_logit = BACKGROUND_LOGIT if config.refinement == "fresh" else 0.0
@@ -98,7 +98,7 @@ class FullExit(nn.Module):
             channels.append(out)
         init_ssdlite(self.extras)
         assert len(channels) == LEVELS
-        self.head = Head(channels, grid.per_cell, labels)
+        self.head = Head(channels, grid.per_cell, labels, corrects=config.refinement == "residual")
 
     def forward(self, expansion: Tensor, last: Tensor, context: Tensor | None) -> ExitOutput:
         """The answer from SSDLite's six maps."""

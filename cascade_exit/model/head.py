@@ -11,8 +11,8 @@ from cascade_exit.model.output import ExitOutput
 
 # A level that an exit does not look at reads background at every anchor: softmax 0.9999 at one class.
 BACKGROUND_LOGIT = 10.0
-# Share of anchors that an untrained head takes for objects. Hard negative mining pushes down a few anchors an image; from
-# an even start it needs most of a short training to quiet the rest (the prior of Lin et al., Focal Loss, ICCV 2017).
+# Share of anchors that an untrained head takes for objects (the prior of Lin et al., Focal Loss, ICCV 2017). Hard
+# negative mining pushes down a few anchors an image; from an even start it needs most of a short training for the rest.
 OBJECT_PRIOR = 0.02
 
 
@@ -30,22 +30,24 @@ class Head(nn.Module):
         channels: channels of each level's map.
         anchors_per_cell: anchors of one cell.
         labels: classes and background.
+        corrects: its answer is added to another one, so it starts without the object prior, which that one has.
     """
 
-    def __init__(self, channels: Sequence[int], anchors_per_cell: int, labels: int) -> None:
+    def __init__(self, channels: Sequence[int], anchors_per_cell: int, labels: int, corrects: bool = False) -> None:
         super().__init__()
         self.labels = labels
         self.classification = nn.ModuleList(prediction_block(c, anchors_per_cell * labels) for c in channels)
         self.regression = nn.ModuleList(prediction_block(c, anchors_per_cell * 4) for c in channels)
         init_ssdlite(self)
-        self._prefer_background(anchors_per_cell)
+        if not corrects:
+            self._prefer_background(anchors_per_cell)
 
     @torch.no_grad()
     def _prefer_background(self, anchors_per_cell: int) -> None:
         """Biases the background logits so that all classes together have the object prior."""
         logit = math.log((self.labels - 1) * (1 - OBJECT_PRIOR) / OBJECT_PRIOR)
         for block in self.classification:
-            block[-1].bias.view(anchors_per_cell, self.labels)[:, 0] = logit  # type: ignore[index, union-attr, operator]
+            block[-1].bias.view(anchors_per_cell, self.labels)[:, 0] = logit  # type: ignore[index]
 
     def forward(self, levels: Sequence[Tensor]) -> ExitOutput:
         """Answers for the levels given, in their order."""

@@ -9,7 +9,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from cascade_exit.data.rooms import COCO_CATEGORY_IDS, DifficultyMix, RoleCounts, RoomsConfig, generate, generate_rooms
-from cascade_exit.data.rooms.annotate import SeenThing, make_scene
+from cascade_exit.data.rooms.annotate import SeenThing, keeps_promise, make_scene
 from cascade_exit.data.rooms.camera import Camera
 from cascade_exit.data.rooms.generate import difficulty_of
 from cascade_exit.data.rooms.render import Layer, draw_things
@@ -61,7 +61,15 @@ def test_an_image_depends_on_seed_role_and_number_only(chairs: Path, tmp_path: P
     assert len({same[name] for name in names}) == 3
 
 
+def test_roles_do_not_share_images(tmp_path: Path) -> None:
+    only_simple = DifficultyMix(empty=0.0, simple=1.0, crowded=0.0)
+    config = RoomsConfig(images=RoleCounts(1, 1, 1, 1), difficulty_mix=only_simple)
+    images = generate_rooms(tmp_path / "rooms", config) / "images"
+    assert len({path.read_bytes() for path in images.iterdir()}) == 4
+
+
 def test_pycocotools_reads_every_role(chairs: Path) -> None:
+    assert {path.name for path in chairs.iterdir()} == {"annotations", "images", "rooms.json"}
     image_ids: list[int] = []
     for role in ROLES:
         coco = COCO(str(chairs / "annotations" / f"{role}.json"))
@@ -173,6 +181,36 @@ def test_no_thing_of_an_asked_class_is_shown_without_annotation(
         classes = {thing.name for thing in seen}
         shown = {number - 1 for number in np.unique(np.asarray(layer.owners)) if number}
         assert {number for number in shown if scene.things[number].name in classes} == {thing.number for thing in seen}
+
+
+def test_what_stands_on_a_removed_thing_goes_with_it(crowded: list[tuple[Scene, Layer, list[SeenThing]]]) -> None:
+    scene = crowded[0][0]
+    room = Scene("crowded", scene.camera, scene.room, scene.light)
+    group = room.add_group(0.0, 0.0, 3.0, 0.0)
+    items = [
+        Item(name, (box((9.0, 9.0, 9.0), 0, 0, 0, 1.0, 1.0, 1.0),), 1.0, 1.0, 1.0) for name in ("table", "cup", "chair")
+    ]
+    table = room.add(group, items[0], True, 0.0, 0.0, 0.0, 0.0)
+    room.add(group, items[1], True, 0.0, 1.0, 0.0, 0.0, rests_on=table)
+    chair = room.add(group, items[2], True, 2.0, 0.0, 0.0, 0.0)
+    room.remove({table})
+    assert {part.owner for group in room.groups for part in group.parts} == {chair}
+
+
+@pytest.mark.parametrize(
+    ("changes", "kept"),
+    [
+        ({}, True),
+        ({"occlusion": 0.02}, False),
+        ({"truncation": 0.02}, False),
+        ({"box_xyxy_px": (9.0, 9.0, 50.0, 50.0)}, False),
+    ],
+)
+def test_a_simple_scene_shows_all_of_one_chair_of_fair_size(changes: dict, kept: bool) -> None:
+    chair = SeenThing(0, "chair", (100.0, 50.0, 160.0, 150.0), area_px=3000.0, occlusion=0.0, truncation=0.0)
+    seen = [dataclasses.replace(chair, **changes)]
+    assert keeps_promise(seen, "simple", ("chair",), 240) is kept
+    assert not keeps_promise([chair, chair], "simple", ("chair",), 240)
 
 
 def test_empty_rooms_hold_furniture_but_nothing_of_the_asked_classes() -> None:

@@ -11,6 +11,7 @@ from torchvision.transforms import Normalize
 from cascade_exit.data import InputConfig
 from cascade_exit.model import BackboneConfig, CascadeDetector, ExitConfig, FullConfig, ModelConfig
 from cascade_exit.model.attention import CBAM
+from cascade_exit.model.head import OBJECT_PRIOR
 
 from .networks import (
     CLASSES,
@@ -145,6 +146,12 @@ def test_residual_adds_to_the_answer_before():
     for part in (0, 1):
         torch.testing.assert_close(other["exit2"][part], one["exit1"][part] + one["exit2"][part])
         torch.testing.assert_close(other["full"][part], one["full"][part] + other["exit2"][part])
+
+
+def test_an_untrained_residual_exit_does_not_add_the_object_prior_again():
+    outputs = detector(RESIDUAL, FullConfig(refinement="residual"))(photos())
+    share = [output.class_logits.softmax(-1)[..., 1:].sum(-1).mean().item() for output in outputs.values()]
+    assert share == pytest.approx([OBJECT_PRIOR] * 3, rel=0.3)
 
 
 def test_a_residual_exit_without_pyramid_keeps_the_answers_that_it_does_not_look_at():

@@ -1,6 +1,7 @@
+import pytest
 import torch
 
-from cascade_exit.model.head import Head, fill_background
+from cascade_exit.model.head import OBJECT_PRIOR, Head, fill_background
 from cascade_exit.model.output import ExitOutput
 
 
@@ -25,13 +26,22 @@ def test_values_stand_level_by_level_row_by_row_cell_by_cell_anchor_by_anchor():
     assert index == output.class_logits.shape[1]
 
 
-def test_starts_undecided_as_ssdlite_does():
-    head = Head([64], anchors_per_cell=6, labels=3)
-    biases = [m.bias for m in head.modules() if isinstance(m, torch.nn.Conv2d) and m.bias is not None]
-    assert len(biases) == 2
-    assert all((bias == 0).all() for bias in biases)
-    deviation = torch.cat([m.weight.flatten() for m in head.modules() if isinstance(m, torch.nn.Conv2d)]).std()
-    assert 0.028 < deviation < 0.032
+@pytest.mark.parametrize("labels", [2, 14])
+def test_starts_with_ssdlites_weights_and_the_object_prior(labels):
+    head = Head([64, 64], anchors_per_cell=6, labels=labels).eval()
+    weights = torch.cat([m.weight.flatten() for m in head.modules() if isinstance(m, torch.nn.Conv2d)])
+    assert 0.028 < weights.std() < 0.032
+    output = head([torch.zeros(1, 64, 2, 2), torch.zeros(1, 64, 1, 1)])
+    probability = output.class_logits.softmax(-1)
+    torch.testing.assert_close(probability[..., 1:].sum(-1), torch.full((1, 30), OBJECT_PRIOR))
+    assert (probability[..., 1:].std(-1, correction=0) < 1e-6).all()
+    assert (output.box_deltas == 0).all()
+
+
+def test_a_correction_starts_at_no_change():
+    output = Head([64], anchors_per_cell=6, labels=3, corrects=True).eval()([torch.zeros(1, 64, 2, 2)])
+    assert (output.class_logits == 0).all()
+    assert (output.box_deltas == 0).all()
 
 
 def test_channels_last_gives_the_same():

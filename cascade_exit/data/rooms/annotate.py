@@ -74,7 +74,7 @@ def make_scene(
             scene.remove(vague)
             layer = draw_things(scene)
             seen = see(scene, layer)
-        if _keeps_promise(seen, difficulty, classes, scene.camera.height):
+        if keeps_promise(seen, difficulty, classes, scene.camera.height):
             return scene, layer, seen
     raise RuntimeError(f"no {difficulty} scene of {', '.join(classes)} in {_MOST_ATTEMPTS} attempts")
 
@@ -133,9 +133,8 @@ def _area(canvas: Image.Image) -> int:
     return canvas.histogram()[1]
 
 
-def _keeps_promise(
-    seen: list[SeenThing], difficulty: Difficulty, classes: tuple[str, ...], picture_height: int
-) -> bool:
+def keeps_promise(seen: list[SeenThing], difficulty: Difficulty, classes: tuple[str, ...], picture_height: int) -> bool:
+    """Say whether what is seen in a picture is what its difficulty promises."""
     if difficulty == "empty":
         return not seen
     low, high = _CHAIR_HEIGHT[difficulty]

@@ -1,9 +1,11 @@
 """The three kinds of scenes: empty, simple and crowded."""
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from random import Random
 
+from cascade_exit.data.rooms.camera import Camera
 from cascade_exit.data.rooms.catalogue import (
     AGAINST_A_WALL,
     FREE_STANDING,
@@ -87,8 +89,27 @@ def _simple(rng: Random, size: tuple[int, int], classes: tuple[str, ...]) -> Sce
     support = _support(rng, classes, labelled_too=False) if kind is ON_TOP else None
     base = support.tops[0].y if support else (rng.uniform(*_HANGING_HEIGHT[name]) if kind is ON_A_WALL else 0.0)
 
+    camera, width, x, z = _aim(rng, size, item, support, base)
+    flush = kind is ON_A_WALL or kind is AGAINST_A_WALL
+    behind = item.depth / 2 + (0.0 if kind is ON_A_WALL else 0.11)
+    room = sample_room(rng, width, z + (behind if flush else rng.uniform(0.7, 3.0)))
+    placer = Placer(Scene("simple", camera, room, sample_light(rng, room)), classes, rng)
+    turn = 0.0 if flush else rng.uniform(-math.pi, math.pi)
+    _place_subject(placer, item, support, x, z, base, turn)
+    _furnish(placer, others_only=True, floor=rng.randint(0, 5), walls=rng.randint(0, 4))
+    return placer.scene
+
+
+def _aim(
+    rng: Random, size: tuple[int, int], item: Item, support: Item | None, base: float
+) -> tuple[Camera, float, float, float]:
+    """Point a camera at something ``base`` metres above the floor, so that it has a random size and place in view.
+
+    Returns:
+        The camera, the width of a room that both fit into, and the place (x, z) of the thing.
+    """
     focal = sample_lens(rng, size, 48.0, 72.0)
-    low, high = SUBJECT_HEIGHT[name]
+    low, high = SUBJECT_HEIGHT[item.name]
     depth = focal * item.height / (rng.uniform(low, high) * size[1])
     depth = max(depth, 0.6 + max(item.depth, item.width, support.depth if support else 0.0) / 2)
     reach = max(size[0] / 2 - focal * item.width / depth / 2 - 4, 0.0) / focal * depth
@@ -100,16 +121,7 @@ def _simple(rng: Random, size: tuple[int, int], classes: tuple[str, ...]) -> Sce
     width = max(rng.uniform(3.2, 6.5), abs(x) + to_wall + 0.5, 2 * to_wall + 0.5)
     leftmost, rightmost = max(0.4, to_wall - x) - width / 2, width / 2 - max(0.4, to_wall + x)
     shift = rng.uniform(leftmost, rightmost)
-    camera = sample_camera(rng, size, focal, shift, yaw, pitch, height)
-    x += shift
-    flush = kind is ON_A_WALL or kind is AGAINST_A_WALL
-    behind = item.depth / 2 + (0.0 if kind is ON_A_WALL else 0.11)
-    room = sample_room(rng, width, z + (behind if flush else rng.uniform(0.7, 3.0)))
-    placer = Placer(Scene("simple", camera, room, sample_light(rng, room)), classes, rng)
-    turn = 0.0 if flush else rng.uniform(-math.pi, math.pi)
-    _place_subject(placer, item, support, x, z, base, turn)
-    _furnish(placer, others_only=True, floor=rng.randint(0, 5), walls=rng.randint(0, 4))
-    return placer.scene
+    return dataclasses.replace(camera, x=shift), width, x + shift, z
 
 
 def _place_subject(

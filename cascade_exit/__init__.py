@@ -2,7 +2,7 @@
 
 import cascade_exit
 
-detector = cascade_exit.load("models/chair")
+detector = cascade_exit.load("models/static_chair")
 boxes, scores, labels = detector("photo.jpg")
 """
 

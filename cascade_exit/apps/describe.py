@@ -8,6 +8,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from cascade_exit.apps.console import people
 from cascade_exit.config import Call, DescribeConfig, run_app
 from cascade_exit.data import ROLES, CocoSet, load_role
 from cascade_exit.model import CascadeDetector, exit_costs
@@ -16,7 +17,7 @@ from cascade_exit.runs import UserError, atomic_write_json, open_run, plain
 
 def work(config: DescribeConfig, call: Call) -> Path:
     """Prints both tables and writes them to description.json."""
-    console = Console(stderr=True, soft_wrap=True)
+    console = people()
     costs = {
         name: plain(cost) for name, cost in exit_costs(CascadeDetector(config.model, len(config.data.classes))).items()
     }

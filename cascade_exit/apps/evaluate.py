@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from cascade_exit.apps.console import people
 from cascade_exit.apps.results import Provenance, difficulty_table, exit_figures, exit_table, set_facts, write_metrics
 from cascade_exit.config import Call, EvaluateConfig, run_app
 from cascade_exit.data import CocoSet, DataConfig, ImageStore, load_role, open_images
@@ -45,7 +46,7 @@ class Model:
 
 def work(config: EvaluateConfig, call: Call) -> Path:
     """Measures, unless the same was measured before."""
-    console = Console(stderr=True, soft_wrap=True)
+    console = people()
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     root = Path(config.runs_root)

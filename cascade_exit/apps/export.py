@@ -1,11 +1,11 @@
 """`export`: keeps a trained detector as `models/<name>`, weights in 16 bit."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
+from cascade_exit.apps.console import people
 from cascade_exit.config import Call, ExportConfig, run_app
 from cascade_exit.runs import Manifest, UserError, find_run, open_run, plain
 from cascade_exit.runtime import rounded_to_16_bit, write_kept_model
@@ -37,9 +37,7 @@ def work(config: ExportConfig, call: Call) -> Path:
             figures = _figures(config.evaluation, root, model_fingerprint(target))
             write_kept_model(target, checkpoint, _details(config, manifest) | {"figures": figures})
         run.manifest.metrics["kept"] = str(target)
-        Console(stderr=True, soft_wrap=True).print(
-            f"Kept as {target} ({(target / 'model.safetensors').stat().st_size / 1e6:.1f} MB)."
-        )
+        people().print(f"Kept as {target} ({(target / 'model.safetensors').stat().st_size / 1e6:.1f} MB).")
     return run.folder
 
 
@@ -52,12 +50,17 @@ def _details(config: ExportConfig, manifest: Manifest) -> dict[str, Any]:
         },
         "provenance": {
             "run": manifest.id,
-            "command": manifest.command,
+            "command": _portable(manifest.command),
             "git": plain(manifest.git),
             "versions": plain(manifest.versions),
             "data": manifest.data,
         },
     }
+
+
+def _portable(command: str) -> str:
+    """The command without the folders of the machine that it ran on: of absolute paths only the last name stays."""
+    return re.sub(r"(?<==)/(?:[^\s/]*/)*([^\s/]*)", r"\1", command)
 
 
 def _figures(reference: str, root: Path, fingerprint: str) -> dict[str, Any]:

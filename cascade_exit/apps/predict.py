@@ -3,9 +3,9 @@
 import hashlib
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import track
 
+from cascade_exit.apps.console import people
 from cascade_exit.config import Call, PredictConfig, run_app
 from cascade_exit.data import ClassMap, read_image
 from cascade_exit.evaluation import DetectionArrays
@@ -37,7 +37,7 @@ def work(config: PredictConfig, call: Call) -> Path:
     ) as run:
         if not run.finished:
             _predict(config, run, detector, photos)
-        Console(stderr=True, soft_wrap=True).print(f"{len(photos)} picture(s) in {run.folder / 'figures'}")
+        people().print(f"{len(photos)} picture(s) in {run.folder / 'figures'}")
     return run.folder
 
 
@@ -61,7 +61,7 @@ def _predict(config: PredictConfig, run: Run, detector: Detector, photos: list[P
     pictures = run.folder / "figures"
     pictures.mkdir(exist_ok=True)
     answers = {}
-    for photo in track(photos, description="Detecting", console=Console(stderr=True)):
+    for photo in track(photos, description="Detecting", console=people()):
         found = {name: DetectionArrays.from_tensors(one) for name, one in detector.every_exit(photo).items()}
         answers[photo.name] = {
             name: _rows(one, detector.class_map, config.score_threshold) for name, one in found.items()

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from rich.console import Console
-
+from cascade_exit.apps.console import people
 from cascade_exit.apps.results import Provenance, exit_figures, exit_table, set_facts, write_metrics
 from cascade_exit.config import Call, TrainConfig, run_app
 from cascade_exit.data import load_roles, open_images
@@ -17,7 +16,7 @@ from cascade_exit.training import CascadeModule, StartingWeights, TrainingSets, 
 
 def work(config: TrainConfig, call: Call) -> Path:
     """Trains, unless the run is finished already."""
-    console = Console(stderr=True, soft_wrap=True)
+    console = people()
     weights, parents = _start(config)
     # Built once for its own checks, so that a model that cannot be built is refused before any data is read.
     weights.load_into(CascadeModule(config, config.data.classes).detector)

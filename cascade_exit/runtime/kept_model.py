@@ -63,6 +63,7 @@ def write_kept_model(folder: Path, checkpoint: Checkpoint, details: Mapping[str,
     }
     with atomic_path(folder / WEIGHTS) as path:
         save_file(state, path)
+        path.chmod(0o644)  # safetensors makes it private, but a kept model is there to be shared
         digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     description = {
         "schema_version": SCHEMA_VERSION,

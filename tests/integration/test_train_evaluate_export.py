@@ -87,6 +87,8 @@ def test_evaluate_export_load_predict(trained, cli, tmp_path):
     description = json.loads((models / "tiny" / "model.json").read_text())
     assert description["figures"]["exits"].keys() == metrics["exits"].keys()
     assert description["classes"] == ["chair"]
+    # Nothing of the machine that it was made on.
+    assert str(root.parent) not in (models / "tiny" / "model.json").read_text()
 
     detector = cascade_exit.load(models / "tiny")
     photo = tmp_path / "photo.png"

@@ -77,7 +77,7 @@ def gradients(model: nn.Module, features: Tensor, targets: Targets) -> dict[str,
 
 def work(rank: int, processes: int, store: str) -> dict[str, Tensor]:
     dist.init_process_group(
-        "gloo", init_method=f"file://{store}", rank=rank, world_size=processes, timeout=timedelta(seconds=20)
+        "gloo", init_method=f"file://{store}", rank=rank, world_size=processes, timeout=timedelta(seconds=100)
     )
     model = DistributedDataParallel(TinyCascade())
     found = {}

@@ -26,7 +26,7 @@ def found_by_two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Ten
         for rank, result in enumerate(results)
     ]
     try:
-        assert [process.wait(timeout=120) for process in processes] == [0, 0]
+        assert [process.wait(timeout=200) for process in processes] == [0, 0]
     finally:
         for process in processes:
             process.kill()

@@ -83,7 +83,8 @@ def test_an_ambiguous_prefix_lists_its_candidates(tmp_path: Path) -> None:
     assert "other" not in str(caught.value)
 
 
-def test_a_missing_run_suggests_the_nearest(tmp_path: Path) -> None:
+def test_a_missing_run_suggests_the_nearest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # kept models are looked for in the folder we stand in
     make_run(tmp_path, "train", "phase1_chair-0123abcd")
     with pytest.raises(UserError, match="did you mean 0123abcd"):
         find_run("0123abce", tmp_path)

@@ -4,29 +4,34 @@ from cascade_exit.model.anchors import AnchorGrid
 from cascade_exit.model.cascade import CascadeDetector, State
 from cascade_exit.model.config import FULL, BackboneConfig, ExitConfig, FullConfig, ModelConfig
 from cascade_exit.model.costs import ExitCost, exit_costs
-from cascade_exit.model.decoding import DecodingConfig, decode
-from cascade_exit.model.digest import mean_confidence, mean_normalised_entropy
+from cascade_exit.model.decoding import DecodingConfig, Kept, decode, decode_kept
+from cascade_exit.model.digest import DIGEST_ANCHORS, Digest, make_digest, mean_confidence, mean_normalised_entropy
 from cascade_exit.model.output import Detections, ExitOutput
 from cascade_exit.model.weights import LoadReport, from_torchvision, load_what_fits, recognise, to_torchvision
 
 __all__ = [
+    "DIGEST_ANCHORS",
     "FULL",
     "AnchorGrid",
     "BackboneConfig",
     "CascadeDetector",
     "DecodingConfig",
     "Detections",
+    "Digest",
     "ExitConfig",
     "ExitCost",
     "ExitOutput",
     "FullConfig",
+    "Kept",
     "LoadReport",
     "ModelConfig",
     "State",
     "decode",
+    "decode_kept",
     "exit_costs",
     "from_torchvision",
     "load_what_fits",
+    "make_digest",
     "mean_confidence",
     "mean_normalised_entropy",
     "recognise",

@@ -1,0 +1,1 @@
+"""What to stop on and where: statistics, rules, calibration, risk control, operating points."""

@@ -9,10 +9,11 @@ from rich.console import Console
 from rich.table import Table
 
 from cascade_exit.apps.console import people
+from cascade_exit.apps.opening import open_call
 from cascade_exit.config import Call, DescribeConfig, run_app
 from cascade_exit.data import ROLES, CocoSet, load_role
 from cascade_exit.model import CascadeDetector, exit_costs
-from cascade_exit.runs import UserError, atomic_write_json, open_run, plain
+from cascade_exit.runs import UserError, atomic_write_json, plain
 
 
 def work(config: DescribeConfig, call: Call) -> Path:
@@ -25,16 +26,7 @@ def work(config: DescribeConfig, call: Call) -> Path:
     sets = _sets(config, console)
     roles = {role: describe_set(images) for role, images in sets.items()}
     console.print(_role_table(roles, config.data.classes))
-    with open_run(
-        "describe",
-        config,
-        command=call.command,
-        overrides=call.overrides,
-        data={role: images.fingerprint for role, images in sets.items()},
-        root=Path(config.runs_root),
-        run_dir=Path(config.run_dir) if config.run_dir else None,
-        force=config.force,
-    ) as run:
+    with open_call(config, call, {role: images.fingerprint for role, images in sets.items()}) as run:
         if not run.finished:
             run.manifest.metrics.update({"roles": roles, "costs": costs})
             atomic_write_json(run.folder / "description.json", {"roles": roles, "costs": costs})

@@ -1,6 +1,5 @@
 """`evaluate`: every exit of a trained detector on every image of one role."""
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,40 +7,17 @@ import torch
 from rich.console import Console
 
 from cascade_exit.apps.console import people
+from cascade_exit.apps.opening import TrainedModel, open_call
 from cascade_exit.apps.results import Provenance, difficulty_table, exit_figures, exit_table, set_facts, write_metrics
 from cascade_exit.config import Call, EvaluateConfig, run_app
-from cascade_exit.data import CocoSet, DataConfig, ImageStore, load_role, open_images
+from cascade_exit.data import CocoSet, ImageStore, load_role, open_images
 from cascade_exit.evaluation import ExitAP, ImageTruth, Measure, bootstrap_interval, coco_metrics, match_detections
 from cascade_exit.model import FULL
-from cascade_exit.runs import Manifest, Run, UserError, build, find_run, open_run
-from cascade_exit.runtime import Detector, detect_set
-from cascade_exit.runtime.detector import model_fingerprint, model_id, read_model
+from cascade_exit.runs import Run, UserError
+from cascade_exit.runtime import detect_set
 from cascade_exit.visualization import save_exit_grid, spread_ids
 
 BOOTSTRAPPED: tuple[Measure, ...] = ("AP", "AP50")
-
-
-@dataclass(frozen=True)
-class Model:
-    """A trained model and where it was found.
-
-    Attributes:
-        folder: of the run or kept model.
-        id: the run's id, or the kept model's name.
-        fingerprint: of its weights.
-        detector: ready to run.
-    """
-
-    folder: Path
-    id: str
-    fingerprint: str
-    detector: Detector
-
-    @classmethod
-    def open(cls, reference: str, root: Path, device: str) -> "Model":
-        """Finds and reads a model."""
-        folder = find_run(reference, root)
-        return cls(folder, model_id(folder), model_fingerprint(folder), Detector(read_model(folder), device))
 
 
 def work(config: EvaluateConfig, call: Call) -> Path:
@@ -50,26 +26,16 @@ def work(config: EvaluateConfig, call: Call) -> Path:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     root = Path(config.runs_root)
-    model = Model.open(config.run, root, config.device)
-    baseline = Model.open(config.baseline, root, config.device) if config.baseline else None
+    model = TrainedModel.open(config.run, root, config.device)
+    baseline = TrainedModel.open(config.baseline, root, config.device) if config.baseline else None
     if baseline and baseline.detector.class_map != model.detector.class_map:
         raise UserError(f"baseline={config.baseline}: its classes are not those of run={config.run}")
-    data = _data(config, model)
+    data = model.data(config.data)
     images = load_role(data, config.role, progress=True)
     fingerprints: dict[str, str] = {config.role: images.fingerprint, "model": model.fingerprint}
     if baseline:
         fingerprints["baseline"] = baseline.fingerprint
-    with open_run(
-        "evaluate",
-        config,
-        command=call.command,
-        overrides=call.overrides,
-        data=fingerprints,
-        parents=[one.id for one in (model, baseline) if one],
-        root=root,
-        run_dir=Path(config.run_dir) if config.run_dir else None,
-        force=config.force,
-    ) as run:
+    with open_call(config, call, fingerprints, [one.id for one in (model, baseline) if one]) as run:
         if not run.finished:
             store = open_images([images], data, progress=True)
             _measure(config, run, model, baseline, images, store, data.workers)
@@ -79,23 +45,11 @@ def work(config: EvaluateConfig, call: Call) -> Path:
     return run.folder
 
 
-def _data(config: EvaluateConfig, model: Model) -> DataConfig:
-    """The set to measure on, with the model's classes."""
-    data = config.data
-    if data is None:
-        if (model.folder / "model.json").is_file():
-            raise UserError("data is not set: a kept model brings no data; give data=coco data.root=DIR …")
-        data = build(DataConfig, Manifest.read(model.folder).config["data"], "data")
-    classes = model.detector.class_map.names
-    rooms = replace(data.rooms, classes=classes) if data.rooms and data.name == "rooms" else data.rooms
-    return replace(data, classes=classes, rooms=rooms)
-
-
 def _measure(
     config: EvaluateConfig,
     run: Run,
-    model: Model,
-    baseline: Model | None,
+    model: TrainedModel,
+    baseline: TrainedModel | None,
     images: CocoSet,
     store: ImageStore,
     workers: int,
@@ -146,7 +100,7 @@ def _by_difficulty(metric: ExitAP, images: CocoSet) -> dict[str, dict[str, Any]]
     return figures
 
 
-def _show(run: Run, model: Model, role: str, console: Console) -> None:
+def _show(run: Run, model: TrainedModel, role: str, console: Console) -> None:
     metrics = run.manifest.metrics
     console.print(
         exit_table(metrics["exits"], f"{model.id} on {metrics['images']} {role} images", metrics.get("intervals"))

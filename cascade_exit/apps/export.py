@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from cascade_exit.apps.console import people
+from cascade_exit.apps.opening import open_call
 from cascade_exit.config import Call, ExportConfig, run_app
-from cascade_exit.runs import Manifest, UserError, find_run, open_run, plain
+from cascade_exit.runs import Manifest, UserError, find_run, plain
 from cascade_exit.runtime import rounded_to_16_bit, write_kept_model
 from cascade_exit.runtime.detector import model_fingerprint, read_model
 
@@ -20,17 +21,7 @@ def work(config: ExportConfig, call: Call) -> Path:
     folder = find_run(config.run, root)
     manifest = Manifest.read(folder)
     checkpoint = rounded_to_16_bit(read_model(folder))
-    with open_run(
-        "export",
-        config,
-        command=call.command,
-        overrides=call.overrides,
-        data={"model": model_fingerprint(folder)},
-        parents=[manifest.id],
-        root=root,
-        run_dir=Path(config.run_dir) if config.run_dir else None,
-        force=config.force,
-    ) as run:
+    with open_call(config, call, {"model": model_fingerprint(folder)}, [manifest.id]) as run:
         # Written each time: the kept folder is not the run's own and may have been changed since.
         write_kept_model(target, checkpoint, _details(config, manifest))
         if config.evaluation:

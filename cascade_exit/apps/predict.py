@@ -6,10 +6,11 @@ from pathlib import Path
 from rich.progress import track
 
 from cascade_exit.apps.console import people
+from cascade_exit.apps.opening import open_call
 from cascade_exit.config import Call, PredictConfig, run_app
 from cascade_exit.data import ClassMap, read_image
 from cascade_exit.evaluation import DetectionArrays
-from cascade_exit.runs import Run, UserError, atomic_path, atomic_write_json, find_run, open_run
+from cascade_exit.runs import Run, UserError, atomic_path, atomic_write_json, find_run
 from cascade_exit.runtime import Detector
 from cascade_exit.runtime.detector import model_fingerprint, model_id, read_model
 from cascade_exit.visualization import exit_strip
@@ -24,17 +25,7 @@ def work(config: PredictConfig, call: Call) -> Path:
     folder = find_run(config.run, root)
     detector = Detector(read_model(folder), config.device)
     digest = hashlib.sha256(b"".join(photo.name.encode() + photo.read_bytes() for photo in photos)).hexdigest()[:16]
-    with open_run(
-        "predict",
-        config,
-        command=call.command,
-        overrides=call.overrides,
-        data={"photos": digest, "model": model_fingerprint(folder)},
-        parents=[model_id(folder)],
-        root=root,
-        run_dir=Path(config.run_dir) if config.run_dir else None,
-        force=config.force,
-    ) as run:
+    with open_call(config, call, {"photos": digest, "model": model_fingerprint(folder)}, [model_id(folder)]) as run:
         if not run.finished:
             _predict(config, run, detector, photos)
         people().print(f"{len(photos)} picture(s) in {run.folder / 'figures'}")

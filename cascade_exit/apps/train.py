@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from cascade_exit.apps.console import people
+from cascade_exit.apps.opening import open_call
 from cascade_exit.apps.results import Provenance, exit_figures, exit_table, set_facts, write_metrics
 from cascade_exit.config import Call, TrainConfig, run_app
 from cascade_exit.data import load_roles, open_images
 from cascade_exit.model.checkpoint import read_checkpoint
-from cascade_exit.runs import Run, find_run, open_run, plain
+from cascade_exit.runs import Run, find_run, plain
 from cascade_exit.runtime import Detector, detect_set
 from cascade_exit.runtime.detector import model_id
 from cascade_exit.tracking import finish_logger, make_logger
@@ -24,17 +25,7 @@ def work(config: TrainConfig, call: Call) -> Path:
     fingerprints: dict[str, str] = {role: images.fingerprint for role, images in sets.items()}
     if weights.fingerprint:
         fingerprints["init"] = weights.fingerprint
-    with open_run(
-        "train",
-        config,
-        command=call.command,
-        overrides=call.overrides,
-        data=fingerprints,
-        parents=parents,
-        root=Path(config.runs_root),
-        run_dir=Path(config.run_dir) if config.run_dir else None,
-        force=config.force,
-    ) as run:
+    with open_call(config, call, fingerprints, parents) as run:
         if not run.finished:
             if run.resumed:
                 console.print(f"Going on with {run.folder} (try {run.manifest.tries}).")

@@ -1,7 +1,15 @@
 """The command line's configuration: the rooms' settings composed, validated, and explained when wrong."""
 
 from cascade_exit.config.app import Call, run_app
-from cascade_exit.config.schema import DescribeConfig, EvaluateConfig, ExportConfig, PredictConfig, TrainConfig
+from cascade_exit.config.schema import (
+    DescribeConfig,
+    EvaluateConfig,
+    ExportConfig,
+    PredictConfig,
+    RunPlace,
+    TraceConfig,
+    TrainConfig,
+)
 
 __all__ = [
     "Call",
@@ -9,6 +17,8 @@ __all__ = [
     "EvaluateConfig",
     "ExportConfig",
     "PredictConfig",
+    "RunPlace",
+    "TraceConfig",
     "TrainConfig",
     "run_app",
 ]

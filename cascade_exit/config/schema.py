@@ -63,6 +63,33 @@ class TrainConfig(TrainingConfig, RunPlace):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TraceConfig(RunPlace):
+    """`trace`: what every exit says of every image of a split.
+
+    Attributes:
+        run: the trained model: a run, or models/<name>.
+        data: the set; none: the one that the run was trained on. Its classes are the model's.
+        split: the role to trace.
+        score_threshold: detections from this score on count for recall, F1 and false positives of each image.
+        device: cpu, cuda, ….
+        batch_size: images per batch.
+    """
+
+    run: str = not_identity()
+    data: DataConfig | None = None
+    split: Role = "calibrate"
+    score_threshold: float = 0.3
+    device: str = not_identity("cpu")
+    batch_size: int = not_identity(16)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.score_threshold < 1:
+            raise ValueError(f"score_threshold must lie in [0, 1), got {self.score_threshold}")
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class EvaluateConfig(RunPlace):
     """`evaluate`.
 
@@ -80,7 +107,7 @@ class EvaluateConfig(RunPlace):
         pictures: images in the picture grid.
     """
 
-    run: str
+    run: str = not_identity()
     data: DataConfig | None = None
     role: Role = "test"
     policy: Literal["none"] = "none"
@@ -113,7 +140,7 @@ class PredictConfig(RunPlace):
         device: cpu, cuda, ….
     """
 
-    run: str
+    run: str = not_identity()
     source: str = not_identity()
     score_threshold: float = 0.4
     device: str = not_identity("cpu")
@@ -137,7 +164,7 @@ class ExportConfig(RunPlace):
         models_root: folder of kept models.
     """
 
-    run: str
+    run: str = not_identity()
     name: str
     format: Literal["torch"] = "torch"
     evaluation: str | None = None

@@ -1,0 +1,71 @@
+"""What every verb opens: the run that its command stands for, and the trained model that it works on."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cascade_exit.config import Call, RunPlace
+from cascade_exit.data import DataConfig
+from cascade_exit.runs import Manifest, Run, UserError, build, find_run, open_run
+from cascade_exit.runtime import Detector
+from cascade_exit.runtime.detector import model_fingerprint, model_id, read_model
+from cascade_exit.runtime.kept_model import DESCRIPTION
+
+
+def open_call(
+    config: RunPlace, call: Call, data: Mapping[str, str], parents: Sequence[str] = ()
+) -> AbstractContextManager[Run]:
+    """Opens the run of a verb's call; see `open_run` for `data` and `parents`."""
+    return open_run(
+        call.verb,
+        config,
+        command=call.command,
+        overrides=call.overrides,
+        data=data,
+        parents=parents,
+        root=Path(config.runs_root),
+        run_dir=Path(config.run_dir) if config.run_dir else None,
+        force=config.force,
+    )
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A trained model and where it was found.
+
+    Attributes:
+        folder: of the run or kept model.
+        id: the run's id, or the kept model's name.
+        fingerprint: of its weights.
+        detector: ready to run.
+    """
+
+    folder: Path
+    id: str
+    fingerprint: str
+    detector: Detector
+
+    @classmethod
+    def open(cls, reference: str, root: Path, device: str) -> "TrainedModel":
+        """Finds and reads a model.
+
+        Raises:
+            UserError: nothing is called so, or it has no readable weights.
+        """
+        folder = find_run(reference, root)
+        return cls(folder, model_id(folder), model_fingerprint(folder), Detector(read_model(folder), device))
+
+    def data(self, asked: DataConfig | None) -> DataConfig:
+        """The set asked for, or the one that the model was trained on, with the model's classes.
+
+        Raises:
+            UserError: none was asked for, and a kept model brings none.
+        """
+        if asked is None:
+            if (self.folder / DESCRIPTION).is_file():
+                raise UserError("data is not set: a kept model brings no data; give data=coco data.root=DIR …")
+            asked = build(DataConfig, Manifest.read(self.folder).config["data"], "data")
+        classes = self.detector.class_map.names
+        rooms = replace(asked.rooms, classes=classes) if asked.rooms and asked.name == "rooms" else asked.rooms
+        return replace(asked, classes=classes, rooms=rooms)

@@ -9,7 +9,7 @@ boxes, scores, labels = detector("photo.jpg")
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cascade_exit.runtime.detector import load
+    from cascade_exit.runtime.loading import load
 
 __version__ = "0.1.0"
 __all__ = ["load"]
@@ -18,7 +18,7 @@ __all__ = ["load"]
 def __getattr__(name: str) -> Any:
     # Lazy: torch takes seconds to import, and the command line's help does not need it.
     if name == "load":
-        from cascade_exit.runtime.detector import load
+        from cascade_exit.runtime.loading import load
 
         return load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

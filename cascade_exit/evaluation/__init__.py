@@ -1,21 +1,24 @@
 """Exact COCO average precision, of exits and of mixtures of them, with intervals and calibration; on plain arrays."""
 
-from cascade_exit.evaluation.average_precision import Measure, average_precision
+from cascade_exit.evaluation.average_precision import MEASURES, Measure, average_precision, average_precisions
 from cascade_exit.evaluation.calibration import (
     calibration_errors,
     detection_outcomes,
     expected_calibration_error,
     negative_log_likelihood,
 )
+from cascade_exit.evaluation.class_matches import ClassMatches
 from cascade_exit.evaluation.coco_ap import coco_metrics
 from cascade_exit.evaluation.confidence import ConfidenceDistribution, confidence_distribution
 from cascade_exit.evaluation.intervals import bootstrap_interval, difference_interval, relative_drop_interval
-from cascade_exit.evaluation.matching import ClassMatches, Matches, match_detections
+from cascade_exit.evaluation.matching import Matches, match_detections
 from cascade_exit.evaluation.metric import ExitAP
 from cascade_exit.evaluation.mixture import ExitMixture, mixture_ap
+from cascade_exit.evaluation.quality import Quality, image_quality
 from cascade_exit.evaluation.truth import DetectionArrays, ImageTruth, area_unit
 
 __all__ = [
+    "MEASURES",
     "ClassMatches",
     "ConfidenceDistribution",
     "DetectionArrays",
@@ -24,8 +27,10 @@ __all__ = [
     "ImageTruth",
     "Matches",
     "Measure",
+    "Quality",
     "area_unit",
     "average_precision",
+    "average_precisions",
     "bootstrap_interval",
     "calibration_errors",
     "coco_metrics",
@@ -33,6 +38,7 @@ __all__ = [
     "detection_outcomes",
     "difference_interval",
     "expected_calibration_error",
+    "image_quality",
     "match_detections",
     "mixture_ap",
     "negative_log_likelihood",

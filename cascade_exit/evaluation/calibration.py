@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from cascade_exit.evaluation.matching import Matches
+from cascade_exit.evaluation.quality import outcomes_at_iou_50
 
 ECE_BINS = 15
 # A score of exactly 0 or 1 that turns out wrong would cost infinitely much.
@@ -32,10 +33,7 @@ def detection_outcomes(
     """Score of every detection and whether it found an object at IoU 0.5; those on a crowd are left out."""
     scores, outcomes = [np.zeros(0)], [np.zeros(0, bool)]
     for of_class in matches.classes:
-        correct = np.zeros(of_class.scores.size, bool)
-        counted = of_class.in_area[0].copy()
-        correct[of_class.candidates] = of_class.correct[0, 0]
-        counted[of_class.candidates] = of_class.counted[0, 0]
+        correct, counted = outcomes_at_iou_50(of_class)
         scores.append(of_class.scores[counted])
         outcomes.append(correct[counted])
     return np.concatenate(scores), np.concatenate(outcomes)

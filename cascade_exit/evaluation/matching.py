@@ -12,47 +12,10 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from cascade_exit.evaluation.class_matches import AREA_RANGES, IOU_THRESHOLDS, ClassMatches
 from cascade_exit.evaluation.coco_ap import MAX_DETECTIONS
+from cascade_exit.evaluation.tally import Tally
 from cascade_exit.evaluation.truth import DetectionArrays, ImageTruth, area_scales, boxes_xywh, check_inputs
-
-IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
-AREA_NAMES = ("all", "small", "medium", "large")
-AREA_RANGES = np.array([[0.0, 1e10], [0.0, 32.0**2], [32.0**2, 96.0**2], [96.0**2, 1e10]])
-
-
-@dataclass(frozen=True)
-class ClassMatches:
-    """The detections of one class on all images, best score first (equal scores: in the order of the images).
-
-    Few detections overlap an object enough to match at any threshold. Only for those, the *candidates*, the outcome
-    per area range and threshold is kept; every other one counts as a false positive wherever its area is in range.
-
-    Attributes:
-        scores: descending.
-        images: index of each detection's image into `Matches.image_ids`.
-        in_area: whether the detection's own area lies in the range.
-        candidates: row numbers, ascending.
-        correct: the candidate is a true positive.
-        counted: the candidate is a true or a false positive (not: matched to a crowd or to an object out of range).
-        truth_count: objects to be found in each image.
-    """
-
-    scores: Float[np.ndarray, " detection"]
-    images: Int[np.ndarray, " detection"]
-    in_area: Bool[np.ndarray, "area detection"]
-    candidates: Int[np.ndarray, " candidate"]
-    correct: Bool[np.ndarray, "area threshold candidate"]
-    counted: Bool[np.ndarray, "area threshold candidate"]
-    truth_count: Int[np.ndarray, "area image"]
-
-    @cached_property
-    def tie_first(self) -> Int[np.ndarray, " detection"]:
-        """First row of the run of equal scores in the same image that a row belongs to."""
-        if not self.scores.size:
-            return np.zeros(0, np.int64)
-        begins = np.ones(self.scores.size, bool)
-        begins[1:] = (np.diff(self.scores) != 0) | (np.diff(self.images) != 0)
-        return np.flatnonzero(begins)[np.cumsum(begins) - 1]
 
 
 @dataclass(frozen=True)
@@ -68,6 +31,11 @@ class Matches:
     image_ids: Int[np.ndarray, " image"]
     class_names: tuple[str, ...]
     classes: tuple[ClassMatches, ...]
+
+    @cached_property
+    def tally(self) -> Tally:
+        """For counting; made once."""
+        return Tally(self.classes)
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,18 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
-from cascade_exit.evaluation.average_precision import ImageWeights, Measure, average_precision
-from cascade_exit.evaluation.matching import ClassMatches, Matches
+from cascade_exit.evaluation.average_precision import MEASURES, ImageWeights, Measure, checked_weights, measures_of
+from cascade_exit.evaluation.class_matches import ClassMatches
+from cascade_exit.evaluation.matching import Matches
+from cascade_exit.evaluation.tally import Tally
 
 
 @dataclass(frozen=True)
 class _MergedClass:
-    """All exits' detections of one class in one order, and the exit that each row and each candidate is of."""
+    """All exits' detections of one class in one order, and the exit that each row is of."""
 
     rows: ClassMatches
     exit_of_row: Int[np.ndarray, " detection"]
-    exit_of_candidate: Int[np.ndarray, " candidate"]
 
 
 class ExitMixture:
@@ -35,6 +36,8 @@ class ExitMixture:
         self.image_ids = matches_by_exit[0].image_ids
         self.class_names = matches_by_exit[0].class_names
         self._classes = tuple(_merge(of_class) for of_class in zip(*(m.classes for m in matches_by_exit), strict=True))
+        self._tally = Tally([merged.rows for merged in self._classes])
+        self._exit_of_row = np.concatenate([np.zeros(0, np.int64), *(merged.exit_of_row for merged in self._classes)])
 
     def choose(self, choice: Int[np.ndarray, " image"]) -> Matches:
         """The matches of the mixed detections.
@@ -45,12 +48,26 @@ class ExitMixture:
         Raises:
             ValueError: not one choice per image, or one that is no exit.
         """
+        self._check(choice)
+        return Matches(self.image_ids, self.class_names, tuple(_keep(merged, choice) for merged in self._classes))
+
+    def average_precisions(
+        self,
+        choice: Int[np.ndarray, " image"],
+        image_weights: ImageWeights | None = None,
+        measures: Sequence[Measure] = MEASURES,
+    ) -> dict[Measure, float]:
+        """Measures of the mixed detections by name, in one pass, without making their matches; see `mixture_ap`."""
+        self._check(choice)
+        shown = choice[self._tally.images] == self._exit_of_row
+        return measures_of(self._tally, checked_weights(image_weights, self.image_ids.size), measures, shown)
+
+    def _check(self, choice: np.ndarray) -> None:
         if choice.shape != self.image_ids.shape:
             raise ValueError(f"choice must name one exit per image ({self.image_ids.size}), got {choice.size}")
         if choice.size and (choice.min() < 0 or choice.max() >= self.exit_count):
             wrong = choice.min() if choice.min() < 0 else choice.max()
             raise ValueError(f"choice must be 0 to {self.exit_count - 1}, got {wrong}")
-        return Matches(self.image_ids, self.class_names, tuple(_keep(merged, choice) for merged in self._classes))
 
 
 def mixture_ap(
@@ -70,7 +87,7 @@ def mixture_ap(
         measure: see `average_precision`.
     """
     mixture = matches_by_exit if isinstance(matches_by_exit, ExitMixture) else ExitMixture(matches_by_exit)
-    return average_precision(mixture.choose(choice), image_weights, measure)
+    return mixture.average_precisions(choice, image_weights, (measure,))[measure]
 
 
 def _check_same_set(matches_by_exit: Sequence[Matches]) -> None:
@@ -107,8 +124,7 @@ def _merge(parts: tuple[ClassMatches, ...]) -> _MergedClass:
         counted=np.concatenate([part.counted for part in parts], axis=2)[:, :, by_row],
         truth_count=parts[0].truth_count,
     )
-    exit_of_row = exit_of_row[order]
-    return _MergedClass(rows, exit_of_row, exit_of_row[rows.candidates])
+    return _MergedClass(rows, exit_of_row[order])
 
 
 def _keep(merged: _MergedClass, choice: np.ndarray) -> ClassMatches:

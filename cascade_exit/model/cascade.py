@@ -235,16 +235,14 @@ class CascadeDetector(nn.Module):
             state["class_logits"], state["box_deltas"] = output
         return state
 
-    def _needs_answer(self, name: str, wanted: Collection[str]) -> bool:
-        """Whether exit `name` must answer so that the wanted exits can."""
-        for later in reversed(self.exit_names):
-            if later == name:
-                return later in wanted
-            config = self._exit_config(later)
-            linked = config.context != "none" or config.refinement == "residual"
-            if linked and later in wanted:
-                wanted = {*wanted, self._before(later)}
-        return False
+    def answering(self, wanted: Collection[str]) -> tuple[str, ...]:
+        """Exits that must answer so that the wanted exits can, from shallow to deep."""
+        needed = set(wanted)
+        for name in reversed(self.exit_names):
+            config = self._exit_config(name)
+            if name in needed and (config.context != "none" or config.refinement == "residual"):
+                needed.add(self._before(name))
+        return tuple(name for name in self.exit_names if name in needed)
 
     def forward(
         self,
@@ -268,11 +266,11 @@ class CascadeDetector(nn.Module):
         wanted = self.exit_names if exits is None else exits
         if unknown := set(wanted) - set(self.exit_names):
             raise ValueError(f"exits must be among {', '.join(self.exit_names)}, got {', '.join(sorted(unknown))}")
-        state, outputs = self.start(images), {}
+        state, outputs, answering = self.start(images), {}, self.answering(wanted)
         for name in self.exit_names:
             if not any(later in wanted for later in self.exit_names[self.exit_names.index(name) :]):
                 break
             state = self.advance(name, state)
-            if self._needs_answer(name, wanted):
+            if name in answering:
                 outputs[name], state = self.answer(name, state, (trunk_gradient or {}).get(name, 1.0))
         return {name: output for name, output in outputs.items() if name in wanted}

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torchvision.ops import nms
@@ -11,6 +12,9 @@ from cascade_exit.data import InputConfig, boxes_to_original
 from cascade_exit.model.anchors import AnchorGrid
 from cascade_exit.model.boxes import decode_boxes
 from cascade_exit.model.output import Detections, ExitOutput
+
+# NMS is first given the best so many anchors for each detection that an image may have, and then so many times more.
+FIRST_ANCHORS, GROWTH = 2, 2
 
 
 @dataclass(frozen=True)
@@ -78,38 +82,79 @@ def decode_kept(
     config: DecodingConfig = DecodingConfig(),
 ) -> list[Kept]:
     """As `decode`, with the logits that each detection came from."""
-    scores = output.class_logits.float().softmax(dim=-1)[..., 1:].transpose(1, 2)
-    boxes = decode_boxes(output.box_deltas.float(), grid.on(output.box_deltas.device)).clamp(0, grid.input_size_px)
-    count = min(config.candidates_per_class, scores.shape[-1])
-    scores, anchors = scores.topk(count, dim=-1)
     kept = []
     for image, original_size in enumerate(original_sizes):
-        candidates = boxes[image][anchors[image]]
-        detections, of_anchor = _decode_image(
-            scores[image], candidates, anchors[image], input_config, original_size, config
+        # Image by image: the scores of a whole batch would not stay in the cache.
+        scores = output.class_logits[image].float().softmax(dim=-1)[:, 1:]
+        best, boxes = _best_boxes(scores, output.box_deltas[image], grid, config)
+        height, width = (int(v) for v in original_size)
+        detections = Detections(
+            boxes=boxes_to_original(boxes, (height, width), input_config),
+            scores=best.scores,
+            labels=best.labels,
         )
-        kept.append(Kept(detections, output.class_logits[image][of_anchor].float()))
+        kept.append(Kept(detections, output.class_logits[image][best.anchors].float()))
     return kept
 
 
-def _decode_image(
-    scores: Float[Tensor, "class_ candidate"],
-    boxes: Float[Tensor, "class_ candidate 4"],
-    anchors: Int[Tensor, "class_ candidate"],
-    input_config: InputConfig,
-    original_size: Int[Tensor, "2"],
+class _Candidates(NamedTuple):
+    """Pairs of an anchor and a class, best score first; equal ones in the order of anchors."""
+
+    scores: Float[Tensor, " candidate"]
+    anchors: Int[Tensor, " candidate"]
+    labels: Int[Tensor, " candidate"]
+
+    def at(self, rows: Tensor) -> "_Candidates":
+        """Some of the pairs."""
+        return _Candidates(*(values[rows] for values in self))
+
+
+def _best_boxes(
+    scores: Float[Tensor, "anchor class_"], deltas: Float[Tensor, "anchor 4"], grid: AnchorGrid, config: DecodingConfig
+) -> tuple[_Candidates, Float[Tensor, "candidate 4"]]:
+    """What NMS within each class leaves of one image, and its boxes; at most as many as an image may have.
+
+    NMS takes boxes best first, so it need not see weaker ones once enough are kept: it is given the best few, and
+    more only where those overlap so much that they leave too little.
+    """
+    best_class, anchors = scores.amax(dim=-1), grid.on(deltas.device)
+    count = FIRST_ANCHORS * config.detections_per_image
+    while True:
+        # So many anchors have a class at least this good, so at least as many candidates are.
+        lowest = best_class.topk(count, sorted=False).values.min() if count < len(best_class) else None
+        candidates = _candidates_from(scores, best_class, lowest, config)
+        boxes = decode_boxes(deltas[candidates.anchors].float(), anchors[candidates.anchors])
+        boxes = boxes.clamp(0, grid.input_size_px)
+        # One NMS for all classes: boxes of different classes are moved apart. In float64, because a far offset would
+        # cost float32 the digits that decide about an overlap near the threshold.
+        apart = boxes.double() + (candidates.labels.double() * (2 * grid.input_size_px))[:, None]
+        keep = nms(apart, candidates.scores.double(), config.nms_iou)
+        if lowest is None or len(keep) >= config.detections_per_image or lowest <= config.score_threshold:
+            keep = keep[: config.detections_per_image]
+            return candidates.at(keep), boxes[keep]
+        count *= GROWTH
+
+
+def _candidates_from(
+    scores: Float[Tensor, "anchor class_"],
+    best_class: Float[Tensor, " anchor"],
+    lowest: Float[Tensor, ""] | None,
     config: DecodingConfig,
-) -> tuple[Detections, Int[Tensor, " detection"]]:
-    classes, candidates = (scores > config.score_threshold).nonzero(as_tuple=True)
-    kept_scores, kept_boxes = scores[classes, candidates], boxes[classes, candidates]
-    # One NMS for all classes: boxes of different classes are moved apart. In float64, because a far offset would
-    # cost float32 the digits that decide about an overlap near the threshold.
-    apart = kept_boxes.double() + (classes * (2 * input_config.size_px)).double()[:, None]
-    keep = nms(apart, kept_scores.double(), config.nms_iou)[: config.detections_per_image]
-    height, width = (int(v) for v in original_size)
-    detections = Detections(
-        boxes=boxes_to_original(kept_boxes[keep], (height, width), input_config),
-        scores=kept_scores[keep],
-        labels=classes[keep] + 1,
-    )
-    return detections, anchors[classes, candidates][keep]
+) -> _Candidates:
+    """Candidates for NMS whose score is above the threshold, and not below `lowest` where that is given."""
+    anchors = (best_class > config.score_threshold if lowest is None else best_class >= lowest).nonzero()[:, 0]
+    scores = scores[anchors]
+    wanted = scores > config.score_threshold
+    if lowest is not None:
+        wanted &= scores >= lowest
+    row, class_ = wanted.nonzero(as_tuple=True)
+    values, order = scores[row, class_].sort(descending=True, stable=True)
+    candidates = _Candidates(values, anchors[row[order]], class_[order] + 1)
+    if len(values) <= config.candidates_per_class:
+        return candidates
+    by_label = candidates.labels.argsort(stable=True)
+    sizes = candidates.labels.bincount()
+    first = (sizes.cumsum(0) - sizes)[candidates.labels[by_label]]
+    rank = torch.empty_like(by_label)
+    rank[by_label] = torch.arange(len(by_label), device=by_label.device) - first
+    return candidates.at(rank < config.candidates_per_class)

@@ -12,7 +12,7 @@ from torch import Tensor
 from cascade_exit.data import ClassMap, read_image, resize_image
 from cascade_exit.model import FULL, Detections, decode
 from cascade_exit.model.checkpoint import Checkpoint, read_checkpoint
-from cascade_exit.runs import Manifest, find_run
+from cascade_exit.runs import Manifest
 from cascade_exit.runtime.kept_model import DESCRIPTION, WEIGHTS, read_kept_model
 
 Photo = str | Path | Image.Image | np.ndarray | Tensor
@@ -99,17 +99,3 @@ def model_fingerprint(folder: Path) -> str:
     """First 16 hexadecimal digits of the SHA-256 of a model's weights file."""
     kept = (folder / DESCRIPTION).is_file()
     return hashlib.sha256((folder / (WEIGHTS if kept else BEST)).read_bytes()).hexdigest()[:16]
-
-
-def load(reference: str | Path, device: str | torch.device = "cpu", root: Path = Path("runs")) -> Detector:
-    """Loads a detector.
-
-    Args:
-        reference: a kept model such as `models/chair`, a run's folder, or the start of a run's id.
-        device: where it runs.
-        root: folder of all runs.
-
-    Raises:
-        UserError: nothing is called so, or it has no readable weights.
-    """
-    return Detector(read_model(find_run(str(reference), root)), device)

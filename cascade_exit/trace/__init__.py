@@ -1,5 +1,18 @@
 """The record of a split: what every exit said of every image; schema, writing, reading, checks."""
 
-from cascade_exit.trace.schema import DetectionTable, ExitTrace, Quality, Trace, TraceHeader
+from cascade_exit.evaluation import Quality
+from cascade_exit.trace.checks import check_trace
+from cascade_exit.trace.file import SCHEMA_VERSION, read_trace, write_trace
+from cascade_exit.trace.schema import DetectionTable, ExitTrace, Trace, TraceHeader
 
-__all__ = ["DetectionTable", "ExitTrace", "Quality", "Trace", "TraceHeader"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "DetectionTable",
+    "ExitTrace",
+    "Quality",
+    "Trace",
+    "TraceHeader",
+    "check_trace",
+    "read_trace",
+    "write_trace",
+]

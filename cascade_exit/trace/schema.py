@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float32, Int
+import torch
+from jaxtyping import Float32, Int
 
-from cascade_exit.evaluation import DetectionArrays, ImageTruth
+from cascade_exit.evaluation import DetectionArrays, ImageTruth, Quality
 from cascade_exit.model import Digest
 
 
@@ -22,7 +23,7 @@ class DetectionTable:
         logits: class logits of the anchor that each detection came from; label 0 is background.
     """
 
-    offsets: Int[np.ndarray, "images+1"]
+    offsets: Int[np.ndarray, " image_and_end"]
     boxes: Float32[np.ndarray, "detection 4"]
     scores: Float32[np.ndarray, " detection"]
     labels: Int[np.ndarray, " detection"]
@@ -39,28 +40,13 @@ class DetectionTable:
 
 
 @dataclass(frozen=True, eq=False)
-class Quality:
-    """How good an exit's answer is for each image, at IoU 0.5 and the trace's score threshold.
-
-    Attributes:
-        recall: found share of the objects that are no crowd; NaN where the image has none.
-        f1: harmonic mean of precision and recall; NaN where the image has no objects.
-        false_positives: detections that found nothing (those on a crowd are not counted).
-    """
-
-    recall: Float[np.ndarray, " image"]
-    f1: Float[np.ndarray, " image"]
-    false_positives: Int[np.ndarray, " image"]
-
-
-@dataclass(frozen=True, eq=False)
 class ExitTrace:
     """What one exit said of every image.
 
     Attributes:
         detections: as `model.decode` gives them.
         digest: tensors on the CPU, `[image ...]`.
-        quality: against the ground truth.
+        quality: against the ground truth, at the header's score threshold.
     """
 
     detections: DetectionTable
@@ -109,3 +95,30 @@ class Trace:
 
     def __len__(self) -> int:
         return len(self.truth)
+
+    def subset(self, places: Int[np.ndarray, " kept"]) -> "Trace":
+        """The trace of some of the images.
+
+        Args:
+            places: ascending, without repeats. The header stays: the fingerprint of the data is that of the whole set.
+
+        Raises:
+            ValueError: places that are not ascending.
+        """
+        if (np.diff(places) <= 0).any():
+            raise ValueError("places must be ascending, without repeats")
+        difficulties = self.difficulties and tuple(self.difficulties[place] for place in places)
+        exits = {name: _some_images(of_exit, places) for name, of_exit in self.exits.items()}
+        return Trace(self.header, tuple(self.truth[place] for place in places), difficulties, exits)
+
+
+def _some_images(of_exit: ExitTrace, places: np.ndarray) -> ExitTrace:
+    table, quality = of_exit.detections, of_exit.quality
+    counts = np.diff(table.offsets)[places]
+    offsets = np.cumsum([0, *counts])
+    rows = np.arange(offsets[-1]) + np.repeat(table.offsets[:-1][places] - offsets[:-1], counts)
+    return ExitTrace(
+        DetectionTable(offsets, table.boxes[rows], table.scores[rows], table.labels[rows], table.logits[rows]),
+        of_exit.digest.of(torch.from_numpy(places)),
+        Quality(quality.recall[places], quality.f1[places], quality.false_positives[places]),
+    )

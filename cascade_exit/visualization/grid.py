@@ -30,11 +30,13 @@ class GridRow:
         image: RGB, of any size: it is shown at the size that `truth` names.
         truth: its ground truth.
         detections: by exit name, in the pixels of the ground truth.
+        note: said below the ground truth, such as where the image stops.
     """
 
     image: Picture
     truth: ImageTruth
     detections: Mapping[str, DetectionsLike | DetectionArrays]
+    note: str = ""
 
 
 def exit_grid(rows: Sequence[GridRow], class_names: Sequence[str], score_threshold: float = 0.3) -> Image.Image:
@@ -105,7 +107,8 @@ def _truth_cell(row: GridRow, size: tuple[int, int], class_names: Sequence[str])
         for index, label in enumerate(truth.labels.tolist())
     ]
     objects = int((~truth.crowd).sum())
-    return draw(_shown_image(row, size), drawn), f"{objects} {'object' if objects == 1 else 'objects'}"
+    caption = f"{objects} {'object' if objects == 1 else 'objects'}"
+    return draw(_shown_image(row, size), drawn), f"{caption}; {row.note}" if row.note else caption
 
 
 def _exit_cell(

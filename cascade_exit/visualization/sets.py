@@ -25,6 +25,7 @@ def save_exit_grid(
     found: Mapping[str, Mapping[int, DetectionArrays]],
     image_ids: Collection[int],
     path: Path,
+    notes: Mapping[int, str] | None = None,
 ) -> None:
     """Draws the grid of some images into a PNG file.
 
@@ -34,12 +35,14 @@ def save_exit_grid(
         found: detections by exit name and image id.
         image_ids: which images, at least one.
         path: the file.
+        notes: said below the ground truth, by image id.
     """
     rows = [
         GridRow(
             store.read(images.by_id[image_id]),
             ImageTruth.from_record(images.by_id[image_id]),
             {name: of_exit[image_id] for name, of_exit in found.items()},
+            (notes or {}).get(image_id, ""),
         )
         for image_id in image_ids
     ]

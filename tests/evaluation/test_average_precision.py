@@ -1,16 +1,15 @@
 import math
-from typing import get_args
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cascade_exit.evaluation import Measure, average_precision, match_detections
+from cascade_exit.evaluation import MEASURES, average_precision, average_precisions, match_detections
+from cascade_exit.evaluation.tally import RECALL_LEVELS, _hits_before_level
 
 from .reference import STATS, class_names, coco_evaluation, random_detections, random_truth, repeated
 
-MEASURES = get_args(Measure)
 SETS = {"seed": st.integers(0, 2**32 - 1), "images": st.integers(1, 8), "classes": st.integers(1, 3)}
 
 
@@ -31,8 +30,9 @@ def test_is_pycocotools_to_the_last_bit(seed: int, images: int, classes: int, mo
     detections = random_detections(rng, truth, classes, most)
     names = class_names(classes)
     matches = match_detections(truth, detections, names)
-    ours = {name: average_precision(matches, measure=name) for name in MEASURES}
-    assert_bit_equal(ours, expected(truth, detections, names))
+    theirs = expected(truth, detections, names)
+    assert_bit_equal(average_precisions(matches), theirs)
+    assert_bit_equal({name: average_precision(matches, measure=name) for name in MEASURES}, theirs)
 
 
 @settings(max_examples=60, deadline=None)
@@ -73,6 +73,15 @@ def test_real_valued_boxes_in_single_precision() -> None:
     matches = match_detections(truth, detections, class_names(2))
     ours = {name: average_precision(matches, measure=name) for name in MEASURES}
     assert_bit_equal(ours, expected(truth, detections, class_names(2)))
+
+
+def test_every_number_of_objects_reaches_the_levels_where_the_reference_does() -> None:
+    # Recall k/n and level are both rounded numbers, and which comes first decides.
+    counts = np.arange(1, 3000)
+    ours = _hits_before_level(counts)
+    for row, count in zip(ours, counts.tolist(), strict=True):
+        recall = np.arange(1, count + 1) / count
+        np.testing.assert_array_equal(row, np.searchsorted(recall, RECALL_LEVELS, side="left"))
 
 
 def test_nothing_to_find_is_nan() -> None:

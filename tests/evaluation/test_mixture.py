@@ -1,14 +1,19 @@
-from typing import get_args
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cascade_exit.evaluation import ExitMixture, Measure, average_precision, match_detections, mixture_ap
+from cascade_exit.evaluation import (
+    MEASURES,
+    ExitMixture,
+    average_precision,
+    average_precisions,
+    match_detections,
+    mixture_ap,
+)
 
 from .reference import class_names, random_detections, random_truth, repeated
-from .test_average_precision import MEASURES, SETS, assert_bit_equal, expected
+from .test_average_precision import SETS, assert_bit_equal, expected
 
 
 def mixed(truth: list, by_exit: list[dict], choice: np.ndarray) -> dict:
@@ -27,8 +32,10 @@ def test_is_pycocotools_on_the_mixed_detections(seed: int, images: int, classes:
     mixture = ExitMixture([match_detections(truth, found, names) for found in by_exit])
     for _ in range(2):
         choice = rng.integers(0, 3, images)
-        ours = {name: mixture_ap(mixture, choice, measure=name) for name in MEASURES}
-        assert_bit_equal(ours, expected(truth, mixed(truth, by_exit, choice), names))
+        theirs = expected(truth, mixed(truth, by_exit, choice), names)
+        assert_bit_equal(mixture.average_precisions(choice), theirs)
+        assert_bit_equal(average_precisions(mixture.choose(choice)), theirs)
+        assert_bit_equal({name: mixture_ap(mixture, choice, measure=name) for name in MEASURES}, theirs)
 
 
 @settings(max_examples=20, deadline=None)
@@ -41,7 +48,7 @@ def test_weighted_mixture_repeats_images(seed: int, images: int, classes: int) -
     matches = [match_detections(truth, found, names) for found in by_exit]
     choice, weights = rng.integers(0, 2, images), rng.integers(0, 3, images)
     by_id = dict(zip(matches[0].image_ids.tolist(), weights.tolist(), strict=True))
-    ours = {name: mixture_ap(matches, choice, weights, name) for name in get_args(Measure)}
+    ours = {name: mixture_ap(matches, choice, weights, name) for name in MEASURES}
     assert_bit_equal(ours, expected(*repeated(truth, mixed(truth, by_exit, choice), by_id), names))
 
 
@@ -51,6 +58,19 @@ def test_one_exit_for_all_is_that_exit() -> None:
     matches = [match_detections(truth, random_detections(rng, truth, 2), class_names(2)) for _ in range(2)]
     for index, of_exit in enumerate(matches):
         assert mixture_ap(matches, np.full(9, index)) == average_precision(of_exit)
+
+
+def test_measures_are_given_in_the_order_asked_for() -> None:
+    rng = np.random.default_rng(3)
+    truth = random_truth(rng, 9, 2)
+    mixture = ExitMixture([match_detections(truth, random_detections(rng, truth, 2), class_names(2)) for _ in range(2)])
+    choice = rng.integers(0, 2, 9)
+    every = mixture.average_precisions(choice)
+    assert tuple(every) == MEASURES
+    for measures in [("AP75", "AP50"), ("AP_large", "AP", "AP_small"), ("AP75",), ()]:
+        some = mixture.average_precisions(choice, measures=measures)
+        assert tuple(some) == measures
+        np.testing.assert_array_equal(list(some.values()), [every[measure] for measure in measures])
 
 
 def test_what_cannot_be_mixed_is_refused() -> None:

@@ -7,8 +7,10 @@ import torch
 from PIL import Image
 
 import cascade_exit
+from cascade_exit.evaluation import coco_metrics
 from cascade_exit.model.checkpoint import read_checkpoint
 from cascade_exit.runs import Manifest
+from cascade_exit.trace import read_trace
 
 FAST = ["experiment=debug_rooms", "trainer.progress=false", "model.input.size_px=96", "trainer.max_epochs=3"]
 
@@ -123,3 +125,22 @@ def test_describe(cli, rooms, tmp_path):
     description = json.loads((answer.run / "description.json").read_text())
     assert description["roles"]["train"]["images"] == 24
     assert list(description["costs"]) == ["exit1", "exit2", "full"]
+
+
+def test_trace_holds_what_evaluation_measured(trained, cli):
+    folder, _, root = trained
+    place = f"runs_root={root}"
+    traced = cli("trace", f"run={folder}", "split=test", place)
+    assert traced.code == 0, traced.err
+    trace = read_trace(traced.run / "trace.safetensors")
+    assert (trace.header.role, trace.header.classes, len(trace)) == ("test", ("chair",), 8)
+    measured = json.loads(
+        (cli("evaluate", f"run={folder}", "bootstrap=0", "pictures=0", place).run / "metrics.json").read_text()
+    )
+    assert trace.header.data == measured["data"]["fingerprint"]
+    for name, figures in measured["exits"].items():
+        found = trace.exits[name].detections.by_image_id([image.image_id for image in trace.truth])
+        assert coco_metrics(trace.truth, found, trace.header.classes)["AP"] == pytest.approx(figures["AP"], abs=1e-6)
+        assert trace.header.macs[name] == figures["macs"]
+    # By id rather than by path, and again: the same run.
+    assert cli("trace", f"run={folder.name[-8:]}", "split=test", place).run == traced.run

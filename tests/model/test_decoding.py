@@ -8,8 +8,8 @@ from torchvision.models.detection.ssd import SSD
 from torchvision.ops import box_iou
 
 from cascade_exit.data import InputConfig
-from cascade_exit.model import AnchorGrid, DecodingConfig, Detections, ExitOutput, decode
-from cascade_exit.model.boxes import encode_boxes
+from cascade_exit.model import AnchorGrid, DecodingConfig, Detections, ExitOutput, decode, decode_kept
+from cascade_exit.model.boxes import decode_boxes, encode_boxes
 
 GRID = AnchorGrid(96)
 INPUT = InputConfig(size_px=96)
@@ -23,7 +23,7 @@ def random_output(batch: int, classes: int, seed: int = 0) -> ExitOutput:
     return ExitOutput(logits, torch.randn(batch, ANCHORS, 4, generator=generator))
 
 
-def by_torchvision(output: ExitOutput, config: DecodingConfig) -> list[dict[str, Tensor]]:
+def by_torchvision(output: ExitOutput, config: DecodingConfig, grid: AnchorGrid = GRID) -> list[dict[str, Tensor]]:
     ssd = SimpleNamespace(
         box_coder=BoxCoder(weights=(10.0, 10.0, 5.0, 5.0)),
         score_thresh=config.score_threshold,
@@ -33,7 +33,7 @@ def by_torchvision(output: ExitOutput, config: DecodingConfig) -> list[dict[str,
     )
     heads = {"cls_logits": output.class_logits, "bbox_regression": output.box_deltas}
     batch = len(output.class_logits)
-    return SSD.postprocess_detections(ssd, heads, [GRID.boxes] * batch, [(96, 96)] * batch)
+    return SSD.postprocess_detections(ssd, heads, [grid.boxes] * batch, [(grid.input_size_px,) * 2] * batch)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,10 @@ def by_torchvision(output: ExitOutput, config: DecodingConfig) -> list[dict[str,
         DecodingConfig(score_threshold=0.3),
         DecodingConfig(score_threshold=0.3, candidates_per_class=5, nms_iou=0.2, detections_per_image=6),
         DecodingConfig(nms_iou=1.0, detections_per_image=10_000),
+        # So much is dropped that the best few anchors do not give as many detections as an image may have.
+        DecodingConfig(nms_iou=0.01, detections_per_image=20),
+        DecodingConfig(candidates_per_class=3, detections_per_image=14),
+        DecodingConfig(candidates_per_class=100, nms_iou=0.05, detections_per_image=5),
     ],
 )
 @pytest.mark.parametrize("classes", [1, 5])
@@ -56,6 +60,41 @@ def test_finds_what_torchvisions_ssd_finds(config, classes):
         assert torch.equal(ours.labels, theirs["labels"])
         torch.testing.assert_close(ours.scores, theirs["scores"])
         torch.testing.assert_close(ours.boxes, theirs["boxes"], rtol=0, atol=1e-3)
+
+
+def test_finds_what_torchvisions_ssd_finds_among_91_labels():
+    grid, size = AnchorGrid(320), torch.tensor([[320, 320]])
+    generator = torch.Generator().manual_seed(3)
+    logits = 1.5 * torch.randn(1, len(grid.boxes), 91, generator=generator)
+    logits[..., 0] += 7
+    # All anchors of one corner see one class, so that the best candidates lie on each other.
+    logits[:, (grid.boxes[:, 2:] < 150).all(dim=1), 17] += 9
+    output = ExitOutput(logits, torch.randn(1, len(grid.boxes), 4, generator=generator))
+    ours = decode(output, grid, InputConfig(size_px=320), size)[0]
+    theirs = by_torchvision(output, DecodingConfig(), grid)[0]
+    assert len(ours.scores) == 100
+    assert (ours.labels == 17).any()
+    assert (ours.labels != 17).any()
+    assert torch.equal(ours.labels, theirs["labels"])
+    torch.testing.assert_close(ours.scores, theirs["scores"])
+    torch.testing.assert_close(ours.boxes, theirs["boxes"], rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("most", [3, 40])
+def test_of_equal_scores_the_first_anchor_is_taken(most):
+    boxes = torch.rand(60, 2, generator=torch.Generator().manual_seed(4)) * 50
+    boxes = torch.cat([boxes, boxes + 30], dim=1)
+    output = says(boxes, torch.ones(60, dtype=torch.int64), torch.tensor([0.9, 0.5, 0.3]).repeat(20), classes=1)
+    config = DecodingConfig(score_threshold=0.1, detections_per_image=most)
+    found = decode(output, GRID, INPUT, SQUARE, config)[0]
+    scores = output.class_logits[0].softmax(dim=-1)[:60, 1]
+    order = scores.sort(descending=True, stable=True).indices
+    kept: list[int] = []
+    overlaps = box_iou(boxes, boxes)
+    for anchor in order.tolist():
+        if all(overlaps[anchor, other] <= config.nms_iou for other in kept):
+            kept.append(anchor)
+    torch.testing.assert_close(found.boxes, boxes[kept[:most]], rtol=0, atol=1e-3)
 
 
 def says(boxes: Tensor, labels: Tensor, scores: Tensor, classes: int) -> ExitOutput:
@@ -158,6 +197,33 @@ def test_nothing_found_is_an_empty_answer():
         assert found.boxes.shape == (0, 4)
         assert found.scores.shape == found.labels.shape == (0,)
         assert found.labels.dtype == torch.int64
+
+
+@pytest.mark.parametrize("classes", [1, 5])
+def test_kept_logits_are_those_of_the_anchor_that_was_decoded(classes):
+    output, sizes = random_output(3, classes), SQUARE.repeat(3, 1)
+    config = DecodingConfig(score_threshold=0.2, detections_per_image=400)
+    everything = decode(output, GRID, INPUT, sizes, config)
+    several_classes = 0
+    for image, (found, logits) in enumerate(decode_kept(output, GRID, INPUT, sizes, config)):
+        assert all(torch.equal(a, b) for a, b in zip(found, everything[image], strict=True))
+        assert len(logits) > 50
+        # No two anchors have the same random logits, so a row tells its anchor.
+        is_anchor = (output.class_logits[image][None] == logits[:, None]).all(dim=-1)
+        assert (is_anchor.sum(dim=1) == 1).all()
+        anchors = is_anchor.int().argmax(dim=1)
+        several_classes += len(anchors) - len(anchors.unique())
+        boxes = decode_boxes(output.box_deltas[image], GRID.boxes)[anchors].clamp(0, 96)
+        torch.testing.assert_close(found.boxes, boxes)
+        torch.testing.assert_close(found.scores, logits.softmax(dim=-1)[torch.arange(len(logits)), found.labels])
+    assert (several_classes > 0) == (classes > 1)
+
+
+def test_nothing_kept_has_no_logits():
+    logits = torch.zeros(1, ANCHORS, 4)
+    logits[..., 0] = 20
+    kept = decode_kept(ExitOutput(logits, torch.zeros(1, ANCHORS, 4)), GRID, INPUT, SQUARE)[0]
+    assert kept.logits.shape == (0, 4)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -1,0 +1,86 @@
+"""`trace`: one pass over a split that keeps what every exit says of every image."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from rich.table import Table
+
+from cascade_exit.apps.console import people
+from cascade_exit.apps.opening import TrainedModel, open_call
+from cascade_exit.config import Call, TraceConfig, run_app
+from cascade_exit.data import load_role, open_images
+from cascade_exit.runs import Run
+from cascade_exit.runtime.tracing import trace_set
+from cascade_exit.trace import Trace, write_trace
+
+TRACE_NAME = "trace.safetensors"
+
+
+def work(config: TraceConfig, call: Call) -> Path:
+    """Traces, unless the same was traced before."""
+    console = people()
+    model = TrainedModel.open(config.run, Path(config.runs_root), config.device)
+    data = model.data(config.data)
+    images = load_role(data, config.split, progress=True)
+    fingerprints = {config.split: images.fingerprint, "model": model.fingerprint}
+    # The set is in the identity by its fingerprint, so that a set that was named and one that was found are the same.
+    with open_call(replace(config, data=None), call, fingerprints, [model.id]) as run:
+        if not run.finished:
+            store = open_images([images], data, progress=True)
+            trace = trace_set(
+                model.detector,
+                model.fingerprint,
+                config.split,
+                images,
+                store,
+                score_threshold=config.score_threshold,
+                batch_size=config.batch_size,
+                workers=data.workers,
+                progress=True,
+            )
+            write_trace(run.folder / TRACE_NAME, trace)
+            run.manifest.metrics.update(_summary(trace))
+        console.print(_table(run, f"{model.id}: {len(images)} {config.split} images"))
+    return run.folder
+
+
+def _summary(trace: Trace) -> dict[str, dict[str, float]]:
+    """Mean quality of every exit over the images that have objects, and false alarms over those without."""
+    with_objects = ~np.isnan(next(iter(trace.exits.values())).quality.recall)
+    summary = {}
+    for name, of_exit in trace.exits.items():
+        quality = of_exit.quality
+        figures = {"false_positives": float(quality.false_positives.mean())}
+        if with_objects.any():
+            figures["recall"] = float(quality.recall[with_objects].mean())
+            figures["f1"] = float(quality.f1[with_objects].mean())
+        if not with_objects.all():
+            figures["false_positives_empty"] = float(quality.false_positives[~with_objects].mean())
+        summary[name] = figures
+    return summary
+
+
+def _table(run: Run, title: str) -> Table:
+    columns = {
+        "recall": "recall",
+        "f1": "F1",
+        "false_positives": "false alarms an image",
+        "false_positives_empty": "in images without objects",
+    }
+    table = Table(title=title, title_justify="left")
+    table.add_column("exit")
+    for column in columns.values():
+        table.add_column(column, justify="right")
+    for name, figures in run.manifest.metrics.items():
+        table.add_row(name, *(f"{figures[key]:.3f}" if key in figures else "–" for key in columns))
+    return table
+
+
+def main() -> None:
+    """The command line."""
+    run_app("trace", TraceConfig, work)
+
+
+if __name__ == "__main__":
+    main()

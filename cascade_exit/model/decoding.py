@@ -14,7 +14,7 @@ from cascade_exit.model.boxes import decode_boxes
 from cascade_exit.model.output import Detections, ExitOutput
 
 # NMS is first given the best so many anchors for each detection that an image may have, and then so many times more.
-FIRST_ANCHORS, GROWTH = 2, 2
+FIRST_ANCHORS, GROWTH = 3, 2
 
 
 @dataclass(frozen=True)

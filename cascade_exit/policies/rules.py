@@ -206,7 +206,7 @@ class RouterRule:
 
 # pydantic reads a rule's kind first, so that what is wrong is said of that rule alone.
 AnyRule = Annotated[ThresholdRule | PerClassRule | LogisticRule | RouterRule, Field(discriminator="kind")]
-R = TypeVar("R", ThresholdRule, PerClassRule, LogisticRule, RouterRule)
+R = TypeVar("R", bound=ThresholdRule | PerClassRule | LogisticRule | RouterRule)
 
 
 def with_threshold(rule: R, threshold: float) -> R:

@@ -21,8 +21,9 @@ from cascade_exit.model import AnchorGrid, DecodingConfig, ExitOutput, decode
 SIZE_PX, LABELS = 320, 91
 CONFIG = DecodingConfig()
 WANTED = 8
-# Background logit and spread of all logits: few, many and most (anchor, class) pairs pass the score threshold.
-LOADS = {"few": (10.0, 1.0), "many": (7.0, 1.5), "most": (3.0, 1.0)}
+# Background logit and spread of all logits, which decide how many (anchor, class) pairs pass the score threshold. With
+# the fewest, torchvision is near the least that its loop over classes takes whatever it finds.
+LOADS = {"fewest": (10.0, 1.0), "few": (9.5, 1.1), "many": (7.0, 1.5), "most": (3.0, 1.0)}
 
 
 def answer(batch: int, background: float, spread: float, grid: AnchorGrid, seed: int) -> ExitOutput:

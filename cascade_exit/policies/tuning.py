@@ -1,0 +1,147 @@
+"""Families of policies tuned on one trace: rules fitted, thresholds tried out, an operating point picked."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from cascade_exit.policies.calibration import ExitCalibration
+from cascade_exit.policies.logistic import as_good_as_full, fit_logistic
+from cascade_exit.policies.objectives import Objective, pick_point
+from cascade_exit.policies.operating_points import (
+    PLAN_GRID,
+    PLAN_STATISTIC,
+    OperatingPoint,
+    pareto_front,
+    quantile_grid,
+    rule_values,
+    sweep,
+)
+from cascade_exit.policies.per_class import fit_per_class
+from cascade_exit.policies.policy import Policy
+from cascade_exit.policies.router import fit_router
+from cascade_exit.policies.rules import AnyRule, ThresholdRule, with_threshold
+from cascade_exit.policies.scoring import Scorer
+from cascade_exit.policies.statistics import COMPARISONS, STATISTICS
+from cascade_exit.runs import UserError, closest
+from cascade_exit.trace import Trace
+
+PLAN = "plan"
+NEVER_STOPS = math.inf
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What is tuned, on what, and for what.
+
+    Attributes:
+        trace: of the calibrate role.
+        costs: of an image that leaves at each exit.
+        calibration: of scores, by exit name.
+        quantiles: thresholds tried per exit.
+    """
+
+    trace: Trace
+    costs: Mapping[str, float]
+    calibration: Mapping[str, ExitCalibration]
+    quantiles: int = 16
+
+
+@dataclass(frozen=True)
+class TunedFamily:
+    """A family of policies with everything that was tried.
+
+    Attributes:
+        name: of the family.
+        rules: fitted, by exit name; their thresholds are those that never stop.
+        points: all thresholds tried.
+    """
+
+    name: str
+    rules: dict[str, AnyRule]
+    points: tuple[OperatingPoint, ...]
+
+    @property
+    def front(self) -> tuple[OperatingPoint, ...]:
+        """Points that no other beats, cheapest first."""
+        return pareto_front(self.points)
+
+    def policy(self, point: OperatingPoint, tuning: Tuning) -> Policy:
+        """The policy of one operating point."""
+        header = tuning.trace.header
+        return Policy(
+            model=header.model,
+            classes=header.classes,
+            rules={name: with_threshold(rule, point.thresholds[name]) for name, rule in self.rules.items()},
+            calibration=dict(tuning.calibration),
+            exit_rates=point.exit_rates,
+            tuned_on={"role": header.role, "data": header.data, "images": len(tuning.trace)},
+            name=self.name,
+        )
+
+
+Fit = Callable[[Tuning, Scorer, str], AnyRule]
+
+
+def _threshold_on(statistic: str) -> Fit:
+    return lambda tuning, scorer, exit_name: ThresholdRule(statistic, NEVER_STOPS)
+
+
+def _logistic(tuning: Tuning, scorer: Scorer, exit_name: str) -> AnyRule:
+    statistics = [name for name in STATISTICS if exit_name != "exit1" or name not in COMPARISONS]
+    target = as_good_as_full(tuning.trace, exit_name)
+    return fit_logistic(tuning.trace, exit_name, statistics, target, tuning.calibration)
+
+
+def _router(tuning: Tuning, scorer: Scorer, exit_name: str) -> AnyRule:
+    return fit_router(tuning.trace, scorer.matches, exit_name, tuning.costs, calibration=tuning.calibration)
+
+
+def _per_class(tuning: Tuning, scorer: Scorer, exit_name: str) -> AnyRule:
+    return fit_per_class(tuning.trace, exit_name, tuning.calibration)
+
+
+def family_names() -> tuple[str, ...]:
+    """All families: the plan's, a threshold on each statistic, and the rules that are fitted."""
+    return (PLAN, *STATISTICS, *_FITTED)
+
+
+_FITTED: dict[str, Fit] = {"per_class": _per_class, "logistic": _logistic, "router": _router}
+
+
+def tune_family(name: str, tuning: Tuning, scorer: Scorer) -> TunedFamily:
+    """Fits a family's rules and tries out thresholds.
+
+    Args:
+        name: see `family_names`.
+        tuning: what is tuned, on what.
+        scorer: of the tuning's trace, costs and calibration.
+
+    Raises:
+        UserError: no such family, or it has nothing to decide on this trace.
+    """
+    if name not in family_names():
+        raise UserError(f"family={name}: no such family{closest(name, family_names())}; auto tries all")
+    fit = _FITTED[name] if name in _FITTED else _threshold_on(PLAN_STATISTIC if name == PLAN else name)
+    deciding = tuning.trace.header.exit_names[:-1]
+    if name in COMPARISONS:
+        deciding = deciding[1:]
+    if name == PLAN:
+        deciding = tuple(exit_name for exit_name in deciding if exit_name in PLAN_GRID)
+    if not deciding:
+        raise UserError(f"family={name}: the model has no exit that it could decide at")
+    rules = {exit_name: fit(tuning, scorer, exit_name) for exit_name in deciding}
+    values = rule_values(tuning.trace, rules, tuning.calibration)
+    grid: Mapping[str, Sequence[float]] = PLAN_GRID if name == PLAN else quantile_grid(values, tuning.quantiles)
+    stopping = {exit_name: with_threshold(rule, NEVER_STOPS) for exit_name, rule in rules.items()}
+    return TunedFamily(name, stopping, sweep(scorer, values, grid))
+
+
+def tune_policy(name: str, tuning: Tuning, objective: Objective) -> Policy:
+    """A family's best policy on a trace.
+
+    Raises:
+        UserError: see `tune_family`; or no operating point is within the objective's limits.
+    """
+    scorer = Scorer(tuning.trace, tuning.costs, tuning.calibration)
+    family = tune_family(name, tuning, scorer)
+    return family.policy(pick_point(family.points, objective), tuning)

@@ -83,7 +83,7 @@ def sample_windows(
     colour = torch.tensor(fill, dtype=torch.float32, device=images.device)[:, None, None]
     # With the fill colour at zero, grid_sample's zero padding is the fill.
     centred = images.float().sub_(colour)
-    grid = _window_grid(plans, size).to(images.device)
+    grid = _window_grid(plans, size, images.device)
     levels = [_level(plan, size) for plan in plans]
     sampled = torch.empty_like(centred)
     for level in sorted(set(levels)):
@@ -141,11 +141,13 @@ def _per_image(values: Float[Tensor, "batch 3"]) -> Float32[Tensor, "batch 3 1 1
     return values.float()[..., None, None]
 
 
-def _window_grid(plans: Sequence[AugmentPlan], size: int) -> Float32[Tensor, "batch size size 2"]:
+def _window_grid(
+    plans: Sequence[AugmentPlan], size: int, device: torch.device
+) -> Float32[Tensor, "batch size size 2"]:
     """Where each output pixel's centre lies in the input image, in grid_sample's [-1, 1] coordinates."""
-    steps = (torch.arange(size, dtype=torch.float64) + 0.5) / size
-    left, top, right, bottom = torch.from_numpy(np.stack([plan.window for plan in plans])).unbind(dim=1)
-    flip = torch.tensor([plan.flip for plan in plans])
+    steps = (torch.arange(size, dtype=torch.float64, device=device) + 0.5) / size
+    left, top, right, bottom = torch.from_numpy(np.stack([plan.window for plan in plans])).to(device).unbind(dim=1)
+    flip = torch.tensor([plan.flip for plan in plans], device=device)
     start, stop = torch.where(flip, right, left), torch.where(flip, left, right)
     x = (start[:, None] + (stop - start)[:, None] * steps) * 2 / size - 1
     y = (top[:, None] + (bottom - top)[:, None] * steps) * 2 / size - 1

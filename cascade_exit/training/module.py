@@ -69,7 +69,11 @@ class CascadeModule(pl.LightningModule):
         }
 
     def _decode(self, output: ExitOutput, original_sizes: Tensor) -> list[Detections]:
-        return decode(output, self.detector.grid, self.detector.config.input, original_sizes, self.config.decoding)
+        # On the CPU: post-processing is hundreds of tiny steps whose sizes depend on the values before, and a GPU
+        # would be waited for at each of them.
+        output = ExitOutput(output.class_logits.cpu(), output.box_deltas.cpu())
+        input_config = self.detector.config.input
+        return decode(output, self.detector.grid, input_config, original_sizes.cpu(), self.config.decoding)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with the trunk in groups of its own, and the schedule's learning rate."""

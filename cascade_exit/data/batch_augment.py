@@ -141,9 +141,7 @@ def _per_image(values: Float[Tensor, "batch 3"]) -> Float32[Tensor, "batch 3 1 1
     return values.float()[..., None, None]
 
 
-def _window_grid(
-    plans: Sequence[AugmentPlan], size: int, device: torch.device
-) -> Float32[Tensor, "batch size size 2"]:
+def _window_grid(plans: Sequence[AugmentPlan], size: int, device: torch.device) -> Float32[Tensor, "batch size size 2"]:
     """Where each output pixel's centre lies in the input image, in grid_sample's [-1, 1] coordinates."""
     steps = (torch.arange(size, dtype=torch.float64, device=device) + 0.5) / size
     left, top, right, bottom = torch.from_numpy(np.stack([plan.window for plan in plans])).to(device).unbind(dim=1)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from cascade_exit.model.anchors import FIRST_STRIDE_PX, LEVELS
 from cascade_exit.model.attention import build_attention
 from cascade_exit.model.config import ExitConfig
-from cascade_exit.model.layers import conv, extra_block, separable
+from cascade_exit.model.layers import conv, extra_block, inverted_residual, separable
 
 # Channels of the pyramid's small levels: their maps are tiny, their weights need not be.
 PYRAMID_CHANNELS = 128
@@ -48,15 +48,19 @@ class Pyramid(nn.Module):
 
     A branch map at the first level's size is halved step by step. A coarser one becomes the second level, and
     the first is made of an earlier, finer trunk map plus the upsampled branch (as in Lin et al., Feature Pyramid
-    Networks, CVPR 2017).
+    Networks, CVPR 2017). Coarse blocks stand on the second level, where large objects fit into few cells and a block
+    costs a quarter; what they find is added to the first level, too.
 
     Args:
         channels: channels of the branch map.
         lateral_channels: channels of the finer trunk map; none where the branch is at the first level.
+        coarse_depth: inverted residuals on the second level.
     """
 
-    def __init__(self, channels: int, lateral_channels: int | None) -> None:
+    def __init__(self, channels: int, lateral_channels: int | None, coarse_depth: int = 0) -> None:
         super().__init__()
+        coarse = PYRAMID_CHANNELS if lateral_channels is None else channels
+        self.blocks = nn.Sequential(*(inverted_residual(coarse) for _ in range(coarse_depth)))
         self.level_channels = [channels]
         self.lateral = self.top_down = self.smooth = None
         if lateral_channels is not None:
@@ -65,6 +69,8 @@ class Pyramid(nn.Module):
             self.top_down = conv(channels, fine, activation=None)
             self.smooth = separable(fine, fine)
             self.level_channels.insert(0, fine)
+        elif coarse_depth:
+            self.top_down = conv(coarse, channels, activation=None)
         self.down = nn.ModuleList()
         while len(self.level_channels) < LEVELS:
             self.down.append(extra_block(self.level_channels[-1], PYRAMID_CHANNELS))
@@ -72,14 +78,17 @@ class Pyramid(nn.Module):
 
     def forward(self, branch: Tensor, finer: Tensor | None) -> list[Tensor]:
         """Maps of all levels, finest first; `finer` is the trunk map for the lateral connection."""
-        levels = [branch]
-        if self.lateral is not None:
-            assert self.top_down is not None
-            assert self.smooth is not None
+        down = iter(self.down)
+        if self.lateral is None:
+            fine, coarse = branch, self.blocks(next(down)(branch))
+        else:
             assert finer is not None
-            fine = self.lateral(finer)
-            fine = fine + F.interpolate(self.top_down(branch), size=fine.shape[-2:], mode="nearest")
-            levels.insert(0, self.smooth(fine))
-        for block in self.down:
+            fine, coarse = self.lateral(finer), self.blocks(branch)
+        if self.top_down is not None:
+            fine = fine + F.interpolate(self.top_down(coarse), size=fine.shape[-2:], mode="nearest")
+        if self.smooth is not None:
+            fine = self.smooth(fine)
+        levels = [fine, coarse]
+        for block in down:
             levels.append(block(levels[-1]))
         return levels

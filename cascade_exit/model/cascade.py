@@ -62,7 +62,7 @@ class EarlyExit(nn.Module):
         self.pyramid = None
         level_channels = [config.channels]
         if config.pyramid:
-            self.pyramid = Pyramid(config.channels, lateral_channels if self.coarse else None)
+            self.pyramid = Pyramid(config.channels, lateral_channels if self.coarse else None, config.coarse_depth)
             level_channels = self.pyramid.level_channels
         self.head = Head(level_channels, grid.per_cell, labels, corrects=config.refinement == "residual")
         self.anchors = len(grid.boxes)

@@ -89,6 +89,7 @@ class ExitConfig:
         skip: adds the branch's input to its output.
         pyramid: grows the other anchor levels; without it the exit speaks for its own map only, and all other
             anchors read background.
+        coarse_depth: inverted residuals on the pyramid's second level, for what large objects need.
         context: what it takes over from the exit before: nothing, its class logits, its branch features.
         refinement: "fresh" predicts anew, "residual" adds to the (detached) answer of the exit before.
     """
@@ -100,6 +101,7 @@ class ExitConfig:
     attention: Attention = "se"
     skip: bool = True
     pyramid: bool = True
+    coarse_depth: int = 0
     context: Context = "none"
     refinement: Refinement = "fresh"
 
@@ -110,6 +112,10 @@ class ExitConfig:
             raise ValueError(f"depth must be between 1 and 8, got {self.depth}")
         if self.kernel not in (1, 3, 5, 7):
             raise ValueError(f"kernel must be 1, 3, 5 or 7, got {self.kernel}")
+        if not 0 <= self.coarse_depth <= 8:
+            raise ValueError(f"coarse_depth must be between 0 and 8, got {self.coarse_depth}")
+        if self.coarse_depth and not self.pyramid:
+            raise ValueError(f"coarse_depth must be 0 without a pyramid, got {self.coarse_depth}")
 
 
 @dataclass(frozen=True)

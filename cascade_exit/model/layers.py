@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from torch import nn
+from torchvision.models.mobilenetv3 import InvertedResidual, InvertedResidualConfig
 from torchvision.ops.misc import Conv2dNormActivation
 
 # SSDLite's batch norm: more precise statistics, slower running mean (torchvision's ssdlite320).
@@ -45,6 +46,12 @@ def extra_block(channels_in: int, channels_out: int) -> nn.Sequential:
     return nn.Sequential(
         conv(channels_in, half), conv(half, half, kernel=3, stride=2, groups=half), conv(half, channels_out)
     )
+
+
+def inverted_residual(channels: int) -> InvertedResidual:
+    """MobileNetV3's block (Howard et al., ICCV 2019), 5x5, four times expanded, with squeeze-and-excite."""
+    config = InvertedResidualConfig(channels, 5, 4 * channels, channels, True, "HS", 1, 1, 1.0)
+    return InvertedResidual(config, norm_layer)
 
 
 def prediction_block(channels_in: int, channels_out: int) -> nn.Sequential:

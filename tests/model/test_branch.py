@@ -19,9 +19,9 @@ def branch(**settings) -> Branch:
     return built.eval()
 
 
-def pyramid(channels: int, lateral_channels: int | None) -> Pyramid:
+def pyramid(channels: int, lateral_channels: int | None, coarse_depth: int = 0) -> Pyramid:
     torch.manual_seed(0)
-    built = Pyramid(channels, lateral_channels)
+    built = Pyramid(channels, lateral_channels, coarse_depth)
     stir(built)
     return built.eval()
 
@@ -105,3 +105,19 @@ def test_levels_above_are_made_one_from_the_other():
     levels = built(torch.randn(1, 16, 6, 6), None)
     for block, below, level in zip(built.down, levels[:-1], levels[1:], strict=True):
         torch.testing.assert_close(block(below), level)
+
+
+@pytest.mark.parametrize("coarse", [False, True])
+def test_coarse_blocks_stand_on_the_second_level_and_reach_all_others(coarse):
+    lateral = 24 if coarse else None
+    with_blocks, without = pyramid(16, lateral, coarse_depth=2), pyramid(16, lateral)
+    copy_shared(with_blocks, without)
+    branch_map = torch.randn(1, 16, *((4, 4) if coarse else (7, 7)))
+    finer = torch.randn(1, 24, 7, 7) if coarse else None
+    levels, plain = with_blocks(branch_map, finer), without(branch_map, finer)
+    before = branch_map if coarse else with_blocks.down[0](branch_map)
+    assert torch.equal(levels[1], with_blocks.blocks(before))
+    assert [level.shape for level in levels] == [level.shape for level in plain]
+    assert not any(torch.allclose(one, other) for one, other in zip(levels, plain, strict=True))
+    blocks = [m for m in with_blocks.blocks.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (5, 5)]
+    assert len(blocks) == 2

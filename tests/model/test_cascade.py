@@ -98,7 +98,15 @@ def test_attention_is_in_the_branch(kind, count):
 
 @pytest.mark.parametrize(
     "changed",
-    [{"attention": "none"}, {"attention": "cbam"}, {"skip": False}, {"pyramid": False}, {"depth": 4}, {"kernel": 5}],
+    [
+        {"attention": "none"},
+        {"attention": "cbam"},
+        {"skip": False},
+        {"pyramid": False},
+        {"depth": 4},
+        {"kernel": 5},
+        {"coarse_depth": 1},
+    ],
 )
 def test_each_setting_of_an_exit_changes_its_answer_and_only_its(changed):
     plain = variant("plain")

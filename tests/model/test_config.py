@@ -42,6 +42,8 @@ def changed_row(index: int, place: int, value: object) -> tuple:
         (ExitConfig, {"after": 8, "channels": 0}, "channels must be a multiple of 8, got 0"),
         (ExitConfig, {"after": 8, "depth": 0}, "depth must be between 1 and 8, got 0"),
         (ExitConfig, {"after": 8, "kernel": 4}, "kernel must be 1, 3, 5 or 7, got 4"),
+        (ExitConfig, {"after": 8, "coarse_depth": -1}, "coarse_depth must be between 0 and 8, got -1"),
+        (ExitConfig, {"after": 8, "coarse_depth": 1, "pyramid": False}, "coarse_depth must be 0 without a pyramid"),
         (ModelConfig, {"exits": {"exit2": ExitConfig(8)}}, "exits must be named exit1 in this order, got exit2"),
         (
             ModelConfig,

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format constraints clean
+.PHONY: help demo test test-slow bench lint format constraints clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,12 +26,15 @@ test: lint ## lint, types, import contracts, fast tests
 test-slow: $(READY) ## tests that take minutes: kills, two processes, wheels, overfitting
 	$(BIN)/python -m pytest -m slow
 
+bench: $(READY) ## exact AP of mixtures against pycocotools, post-processing against torchvision (ratios)
+	$(BIN)/python -m tests.benchmarks.bench_mixture
+	$(BIN)/python -m tests.benchmarks.bench_decoding
+
 lint: $(READY) ## style, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-
 
 format: $(READY) ## apply the style
 	$(BIN)/ruff check --fix .

@@ -61,7 +61,7 @@ def work(config: TuneConfig, call: Call) -> Path:
         if not run.finished:
             images = load_role(model.data(config.data), "calibrate")
             costs = _costs(config, run, model, shown, trace, images)
-            _tune(config, run, trace, images, costs, console)
+            _tune(config, run, model.id, trace, images, costs, console)
         show_record(run, model.id, console)
         for line in run.manifest.warnings:
             console.print(f"[yellow]Warning:[/] {line}", highlight=False)
@@ -82,7 +82,9 @@ def _static(reference: str, model: TrainedModel, root: Path, device: str) -> Tra
     return static
 
 
-def _tune(config: TuneConfig, run: Run, trace: Trace, images: CocoSet, costs: CostTable, console: Console) -> None:
+def _tune(
+    config: TuneConfig, run: Run, model: str, trace: Trace, images: CocoSet, costs: CostTable, console: Console
+) -> None:
     names = family_names() if config.family == AUTO else (config.family,)
     calibrate = partial(fit_calibration, temperature=config.temperature, harmonise=config.harmonise)
     groups = [record.group for record in images.records]
@@ -99,6 +101,7 @@ def _tune(config: TuneConfig, run: Run, trace: Trace, images: CocoSet, costs: Co
     record_outcome(run, outcome, references, config)
     if outcome.policy is None:
         assert outcome.control is not None
+        show_record(run, model, console)
         raise UserError(f"{outcome.control.reason} (what was tried: {run.folder / RECORD})")
     write_policy(run.folder / POLICY_NAME, outcome.policy)
     folder = run.folder / FIGURES

@@ -1,7 +1,7 @@
 """What tuning comes to: by an objective, or by a limit on the risk."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from rich.console import Console
@@ -124,9 +124,15 @@ def tune_by_objective(
         fair={name: each.fair for name, each in candidates.items()},
         left_out=left_out,
         chosen=name,
-        policy=best.family.policy(best.point, bench.tuning),
+        policy=_with_aim(best.family.policy(best.point, bench.tuning), objective),
         warnings=tuple(warnings),
     )
+
+
+def _with_aim(policy: Policy, objective: Objective) -> Policy:
+    """The policy with what it was tuned for on record."""
+    limits = {key: value for key, value in asdict(objective).items() if value is not None}
+    return replace(policy, tuned_on=policy.tuned_on | limits)
 
 
 def tune_by_risk(

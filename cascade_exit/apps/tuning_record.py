@@ -191,14 +191,21 @@ def _chosen_lines(record: Mapping[str, Any]) -> list[str]:
     if record["risk"] is not None:
         lines += [f"Risk: {record['note']}", _certificate_line(record)]
     elif judged is not None:
-        speedup = f"speedup {judged['speedup']:.2f}"
-        drop = f"relative AP drop {judged['relative_ap_drop']:.1%}"
+        line = (
+            f"Chosen: {name}; each image decided by a policy tuned without it: speedup {judged['speedup']:.2f}, "
+            f"{_cost(judged['mean_cost'], record['cost']['unit'])} an image, relative AP drop "
+            f"{judged['relative_ap_drop']:.1%}"
+        )
         if interval := judged["intervals"]["relative_ap_drop"]:
-            drop += f" (95 % of resamples: {interval[0]:.1%} to {interval[1]:.1%})"
-        lines.append(f"Chosen: {name}; each image decided by a policy tuned without it: {speedup}, {drop}")
+            line += f" (95 % of resamples: {interval[0]:.1%} to {interval[1]:.1%})"
+        lines.append(line)
     at = f"At its mean cost: random AP {bounds['random_ap']:.3f}, greedy oracle {bounds['oracle_ap']:.3f}"
     lines.append(at if bounds["efficacy"] is None else f"{at}, efficacy {bounds['efficacy']:.2f}")
     return lines
+
+
+def _cost(mean_cost: float, unit: str) -> str:
+    return f"{mean_cost / 1e6:.0f} million MACs" if unit == "MACs" else f"{mean_cost:.1f} ms"
 
 
 def _certificate_line(record: Mapping[str, Any]) -> str:

@@ -47,6 +47,7 @@ def statistic_histograms(
             axes.set_title("" if found is None else f"AUROC {found:.2f}", loc="right", fontsize=8.5)
             axes.tick_params(labelsize=7.5)
             axes.xaxis.set_major_locator(MaxNLocator(5))
+    figure.supylabel("share of the images of each side", fontsize=9)
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False, fontsize=9)
     return figure

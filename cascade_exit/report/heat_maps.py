@@ -60,12 +60,14 @@ def _place(thresholds: np.ndarray, threshold: float) -> int:
 def _write_numbers(axes: Axes, values: np.ndarray) -> None:
     middle = (values.min() + values.max()) / 2
     for (row, column), value in np.ndenumerate(values):
-        colour = "white" if value < middle else "black"
+        colour = "white" if value <= middle else "black"
         axes.text(row, column, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour)
 
 
 def _ticks(thresholds: np.ndarray) -> tuple[list[int], list[str]]:
-    places = sorted({round(place) for place in np.linspace(0, len(thresholds) - 1, min(len(thresholds), MOST_TICKS))})
+    places = list(range(0, len(thresholds), -(-len(thresholds) // MOST_TICKS)))
+    if places[-1] != len(thresholds) - 1:
+        places.append(len(thresholds) - 1)
     return places, [_said(float(thresholds[place])) for place in places]
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from jaxtyping import Float
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from numpy import ndarray
 
 from cascade_exit.report.canvas import COLOURS, FAINT, INK, new_figure, plain_axes
@@ -68,9 +69,10 @@ def trade_off(curves: Sequence[Curve], marks: Sequence[Mark], cost_unit: str, me
     for mark in marks:
         shape, size, offset = ("*", 150, (0, 9)) if mark.chosen else ("s", 30, (0, -14))
         axes.scatter([mark.cost], [mark.ap], marker=shape, s=size, color=INK, zorder=3)
-        axes.annotate(
+        name = axes.annotate(
             mark.name, (mark.cost, mark.ap), offset, textcoords="offset points", ha="center", fontsize=8.5, color=INK
         )
+        name.set_path_effects([withStroke(linewidth=3, foreground="white")])
     axes.set_xlabel(f"mean cost of an image ({cost_unit})")
     axes.set_ylabel(measure)
     axes.margins(x=0.1, y=0.1)

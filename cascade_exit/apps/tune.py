@@ -19,6 +19,7 @@ from cascade_exit.evaluation import average_precision
 from cascade_exit.policies import write_policy
 from cascade_exit.policies.distributions import statistic_distributions
 from cascade_exit.policies.pooling import calibrated_matches, fit_calibration
+from cascade_exit.policies.selection import Bench
 from cascade_exit.policies.tuning import family_names
 from cascade_exit.runs import Run, UserError, closest
 from cascade_exit.runtime import TimingConfig, measure_together, write_stage_costs
@@ -89,12 +90,12 @@ def _tune(
     calibrate = partial(fit_calibration, temperature=config.temperature, harmonise=config.harmonise)
     groups = [record.group for record in images.records]
     limit = config.risk.limit()
+    prepare = partial(Bench.of, costs=costs.by_exit, calibrate=calibrate, quantiles=config.quantiles)
     if limit is None:
-        outcome = tune_by_objective(names, trace, costs, calibrate, config.limits(), groups, console)
+        outcome = tune_by_objective(names, trace, costs, prepare, config.limits(), groups, console)
     else:
-        outcome = tune_by_risk(
-            names, trace, costs, calibrate, limit, groups, calibrated=config.temperature or config.harmonise
-        )
+        calibrated = config.temperature or config.harmonise
+        outcome = tune_by_risk(names, trace, costs, prepare, limit, groups, calibrated=calibrated)
     for line in outcome.warnings:
         run.warn(line)
     references = find_references(outcome)

@@ -13,7 +13,7 @@ from cascade_exit.policies.objectives import excess, nothing_within
 from cascade_exit.policies.operating_points import OperatingPoint
 from cascade_exit.policies.risk import RiskControl, RiskLimit
 from cascade_exit.policies.scoring import Score
-from cascade_exit.policies.selection import Bench, Calibrate, best_candidate, judge_families
+from cascade_exit.policies.selection import Bench, Prepare, best_candidate, judge_families
 from cascade_exit.policies.statistics import STATISTICS
 from cascade_exit.policies.tuning import TunedFamily
 from cascade_exit.trace import Trace
@@ -90,7 +90,7 @@ def tune_by_objective(
     names: Sequence[str],
     trace: Trace,
     costs: CostTable,
-    calibrate: Calibrate,
+    prepare: Prepare,
     objective: Objective,
     groups: Sequence[str],
     console: Console,
@@ -100,8 +100,8 @@ def tune_by_objective(
     Raises:
         UserError: no family has anything to decide, or the trace cannot be tuned on.
     """
-    bench = Bench.of(trace, costs.by_exit, calibrate)
-    candidates, left_out = judge_families(names, bench, calibrate, objective, groups, console)
+    bench = prepare(trace)
+    candidates, left_out = judge_families(names, bench, prepare, objective, groups, console)
     best = best_candidate(list(candidates.values()), objective)
     name = best.family.name
     warnings = []
@@ -139,7 +139,7 @@ def tune_by_risk(
     names: Sequence[str],
     trace: Trace,
     costs: CostTable,
-    calibrate: Calibrate,
+    prepare: Prepare,
     limit: RiskLimit,
     groups: Sequence[str],
     *,
@@ -156,7 +156,7 @@ def tune_by_risk(
     fits = calibrated or len(names) > 1 or names[0] not in STATISTICS
     half = fitting_half(trace, groups)
     fitted, rest = (trace.subset(np.flatnonzero(half)), trace.subset(np.flatnonzero(~half))) if fits else (trace, trace)
-    bench = Bench.of(fitted, costs.by_exit, calibrate)
+    bench = prepare(fitted)
     candidates, left_out = risk_candidates(names, bench, limit)
     best = best_risk_candidate(candidates)
     found = certify(best, bench.tuning, rest, limit)

@@ -7,6 +7,7 @@ from typing import Literal
 from cascade_exit.data import DataConfig, Role
 from cascade_exit.model import FULL, ModelConfig
 from cascade_exit.policies import Objective
+from cascade_exit.policies.operating_points import QUANTILES
 from cascade_exit.policies.risk import RiskLimit
 from cascade_exit.runs import not_identity
 from cascade_exit.tracking import LoggerConfig
@@ -141,6 +142,7 @@ class TuneConfig(RunPlace):
         budget_ms: highest mean cost of an image in milliseconds on this machine.
         cost: what speedups are counted in: MACs, or milliseconds measured on this machine (as they are with budget_ms).
         risk: a guarantee instead of the objective.
+        quantiles: thresholds tried per exit, besides none and all; the plan's family has its own.
         temperature: fit a temperature per exit.
         harmonise: map the scores of each exit so that they mean the same.
         static: static models to show beside the policies: runs, or models/<name>.
@@ -161,6 +163,7 @@ class TuneConfig(RunPlace):
     budget_ms: float | None = None
     cost: Literal["macs", "latency"] = "macs"
     risk: RiskConfig = field(default_factory=RiskConfig)
+    quantiles: int = QUANTILES
     temperature: bool = True
     harmonise: bool = True
     static: tuple[str, ...] = not_identity(())
@@ -183,6 +186,8 @@ class TuneConfig(RunPlace):
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
         if self.pictures < 0:
             raise ValueError(f"pictures must not be negative, got {self.pictures}")
+        if self.quantiles < 1:
+            raise ValueError(f"quantiles must be at least 1, got {self.quantiles}")
 
     @property
     def in_milliseconds(self) -> bool:

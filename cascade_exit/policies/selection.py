@@ -9,7 +9,7 @@ from rich.progress import track
 
 from cascade_exit.policies.crossfit import CrossFit, crossfit
 from cascade_exit.policies.objectives import Objective, nearest_point, preference
-from cascade_exit.policies.operating_points import OperatingPoint, choose_exits, rule_values
+from cascade_exit.policies.operating_points import QUANTILES, OperatingPoint, choose_exits, rule_values
 from cascade_exit.policies.policy import Policy
 from cascade_exit.policies.pooling import Calibrations
 from cascade_exit.policies.scoring import Costs, Scorer
@@ -37,8 +37,8 @@ class Bench:
     scorer: Scorer
 
     @classmethod
-    def of(cls, trace: Trace, costs: Costs, calibrate: Calibrate) -> "Bench":
-        """Fits the calibration and matches the detections.
+    def of(cls, trace: Trace, costs: Costs, calibrate: Calibrate, quantiles: int = QUANTILES) -> "Bench":
+        """Fits the calibration and matches the detections; see `Tuning` for `quantiles`.
 
         Raises:
             UserError: the trace has no image or no object, or its last exit finds none.
@@ -50,12 +50,15 @@ class Bench:
                 f"trace of {trace.header.role}: {scorer.baseline.name} finds none of the objects in {len(trace)} "
                 "images (AP 0), so that no policy can keep anything: train longer, or use more images"
             )
-        return cls(Tuning(trace, costs, calibration), scorer)
+        return cls(Tuning(trace, costs, calibration, quantiles), scorer)
 
     def choice(self, family: TunedFamily, thresholds: Mapping[str, float]) -> np.ndarray:
         """Exit of every image, as index, at a family's thresholds."""
         values = rule_values(self.tuning.trace, family.rules, self.tuning.calibration)
         return choose_exits(self.scorer.exit_names, values, thresholds)
+
+
+Prepare = Callable[[Trace], Bench]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +82,7 @@ class Candidate:
 def judge_families(
     names: Collection[str],
     bench: Bench,
-    calibrate: Calibrate,
+    prepare: Prepare,
     objective: Objective,
     groups: Sequence[str] | None = None,
     console: Console | None = None,
@@ -89,7 +92,7 @@ def judge_families(
     Args:
         names: see `family_names`.
         bench: of all images.
-        calibrate: fits a calibration.
+        prepare: makes the bench of a part of them.
         objective: what the thresholds are for.
         groups: see `crossfit`.
         console: shows a progress bar, where given.
@@ -102,7 +105,7 @@ def judge_families(
     """
     candidates: dict[str, Candidate] = {}
     left_out: dict[str, str] = {}
-    parts = _Parts(bench.tuning.costs, calibrate)
+    parts = _Parts(prepare)
     for name in track(list(names), "Trying families", console=console, disable=console is None):
         try:
             family = tune_family(name, bench.tuning, bench.scorer)
@@ -130,15 +133,15 @@ def best_candidate(candidates: Collection[Candidate], objective: Objective) -> C
 class _Parts:
     """Benches of parts of a trace; all families are cross-fitted on the same parts."""
 
-    def __init__(self, costs: Costs, calibrate: Calibrate) -> None:
-        self.costs, self.calibrate = costs, calibrate
+    def __init__(self, prepare: Prepare) -> None:
+        self._prepare = prepare
         self._benches: dict[tuple[int, ...], Bench] = {}
         self._families: dict[tuple[str, Bench], TunedFamily] = {}
 
     def bench(self, part: Trace) -> Bench:
         key = tuple(image.image_id for image in part.truth)
         if key not in self._benches:
-            self._benches[key] = Bench.of(part, self.costs, self.calibrate)
+            self._benches[key] = self._prepare(part)
         return self._benches[key]
 
     def family(self, name: str, bench: Bench) -> TunedFamily:

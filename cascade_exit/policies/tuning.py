@@ -11,6 +11,7 @@ from cascade_exit.policies.objectives import Objective, pick_point
 from cascade_exit.policies.operating_points import (
     PLAN_GRID,
     PLAN_STATISTIC,
+    QUANTILES,
     OperatingPoint,
     Values,
     pareto_front,
@@ -22,7 +23,7 @@ from cascade_exit.policies.per_class import fit_per_class
 from cascade_exit.policies.policy import Policy
 from cascade_exit.policies.router import fit_router
 from cascade_exit.policies.rules import AnyRule, ThresholdRule, with_threshold
-from cascade_exit.policies.scoring import Scorer
+from cascade_exit.policies.scoring import Costs, Scorer
 from cascade_exit.policies.statistics import COMPARISONS, STATISTICS
 from cascade_exit.runs import UserError, closest
 from cascade_exit.trace import Trace
@@ -45,9 +46,9 @@ class Tuning:
     """
 
     trace: Trace
-    costs: Mapping[str, float]
+    costs: Costs
     calibration: Mapping[str, ExitCalibration]
-    quantiles: int = 16
+    quantiles: int = QUANTILES
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,10 @@ from cascade_exit.report.canvas import new_figure, plain_title
 MOST_NUMBERS = 36
 MOST_TICKS = 10
 
-Axis = tuple[str, Float[np.ndarray, " threshold"]]
-
 
 def threshold_heat_maps(
-    first: Axis,
-    second: Axis,
+    first: tuple[str, Float[np.ndarray, " first"]],
+    second: tuple[str, Float[np.ndarray, " second"]],
     maps: Mapping[str, Float[np.ndarray, "first second"]],
     statistic: str,
     chosen: tuple[float, float] | None = None,

@@ -41,8 +41,9 @@ class Bench:
         """Fits the calibration and matches the detections; see `Tuning` for `quantiles`.
 
         Raises:
-            UserError: the trace has no image or no object, or its last exit finds none.
+            UserError: the trace has no image or no object, a score is no number, or the last exit finds no object.
         """
+        _check_scores(trace)
         calibration = dict(calibrate(trace))
         scorer = Scorer(trace, costs, calibration)
         if not scorer.baseline.ap > 0:
@@ -59,6 +60,18 @@ class Bench:
 
 
 Prepare = Callable[[Trace], Bench]
+
+
+def _check_scores(trace: Trace) -> None:
+    for name, of_exit in trace.exits.items():
+        table = of_exit.detections
+        wrong = np.isnan(table.scores) | np.isnan(table.logits).any(axis=1)
+        if wrong.any():
+            place = int(np.searchsorted(table.offsets, np.flatnonzero(wrong)[0], side="right")) - 1
+            raise UserError(
+                f"trace of {trace.header.role}: {wrong.sum()} detections of {name} have scores that are no number, "
+                f"the first in image {trace.truth[place].image_id}: trace again with a sound model"
+            )
 
 
 @dataclass(frozen=True, eq=False)

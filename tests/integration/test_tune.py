@@ -11,7 +11,7 @@ from cascade_exit.data import ClassMap, read_coco
 from cascade_exit.policies import read_policy
 from cascade_exit.runs import Manifest
 from cascade_exit.runtime import Runner
-from cascade_exit.trace import read_trace
+from cascade_exit.trace import read_trace, write_trace
 from tests.conftest import REPOSITORY
 
 CHAIR, STATIC = (str(REPOSITORY / "models" / name) for name in ("chair", "static_chair"))
@@ -198,6 +198,23 @@ def test_role_without_images_is_refused(cli, calibrate_only, tmp_path):
     answer = cli("tune", f"run={CHAIR}", *words, f"runs_root={tmp_path}/runs")
     assert (answer.code, len(answer.errors)) == (1, 1)
     assert answer.errors[0].endswith("none.json: lists no images")
+
+
+@pytest.mark.slow
+def test_a_trace_with_values_that_are_no_number_is_refused(tuned, cli, calibrate_only):
+    _, _, runs = tuned
+    path = traces(runs)["models/chair"]
+    whole, trace = path.read_bytes(), read_trace(path)
+    trace.exits["exit2"].digest.mean_confidence[3] = float("nan")
+    try:
+        write_trace(path, trace)
+        answer = cli("tune", f"run={CHAIR}", *calibrate_only[1], "family=max_score", f"runs_root={runs}")
+    finally:
+        path.write_bytes(whole)
+    assert answer.code == 1
+    assert (
+        answer.err.strip().splitlines()[-1].startswith("Error: mean_confidence at exit2: no number for 1 of 24 images")
+    )
 
 
 @pytest.mark.slow

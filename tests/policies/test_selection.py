@@ -136,6 +136,18 @@ def test_a_rule_with_one_side_only_is_left_out() -> None:
     assert "stopping is right for all 30 images" in left_out["logistic"]
 
 
+@pytest.mark.parametrize("part", ["scores", "logits"])
+def test_scores_that_are_no_number_are_refused_with_the_image(part: str) -> None:
+    trace = make_trace(12)
+    table = trace.exits["exit2"].detections
+    values = getattr(table, part).copy()
+    values[table.offsets[7]] = np.nan
+    exits = {**trace.exits, "exit2": replace(trace.exits["exit2"], detections=replace(table, **{part: values}))}
+    image_id = trace.truth[7].image_id
+    with pytest.raises(UserError, match=f"1 detections of exit2 have scores .* the first in image {image_id}:"):
+        prepare(replace(trace, exits=exits))
+
+
 def test_nothing_to_keep_is_refused() -> None:
     with pytest.raises(UserError, match="no image has an object"):
         prepare(make_trace(10, empty=1.0))

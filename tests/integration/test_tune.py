@@ -135,16 +135,15 @@ def test_budget_is_in_measured_milliseconds(tuned, cli, calibrate_only):
 
 
 @pytest.mark.slow
-def test_without_certificate_there_is_no_policy_but_the_number_of_images(tuned, cli, calibrate_only):
+def test_without_certificate_there_is_no_policy_but_the_number_of_images(tuned, cli, calibrate_only, tmp_path):
     _, _, runs = tuned
     risk = ["risk.loss=recall", "risk.epsilon=0.02", "risk.delta=0.1"]
-    answer = cli(
-        "tune", f"run={CHAIR}", *calibrate_only[1], "family=certainty", *risk, "quantiles=4", f"runs_root={runs}"
-    )
+    folder = tmp_path / "risk"
+    place = [f"run_dir={folder}", f"runs_root={runs}"]
+    answer = cli("tune", f"run={CHAIR}", *calibrate_only[1], "family=certainty", *risk, "quantiles=4", *place)
     assert answer.code == 1
     assert "Error: risk: no certificate for a mean recall loss of at most 0.02 from " in answer.err
     assert "calibration, rules and family are from" in answer.err
-    (folder,) = (path.parent for path in runs.glob("tune/*epsilon_0.02*/manifest.json"))
     assert (folder / "tuning.json").exists()
     assert not (folder / "policy.json").exists()
     assert Manifest.read(folder).state == "failed"

@@ -11,6 +11,7 @@ from cascade_exit.policies.certifying import (
     fitting_half,
     risk_candidates,
 )
+from cascade_exit.policies.operating_points import choose_exits, rule_values
 from cascade_exit.policies.pooling import fit_calibration
 from cascade_exit.policies.risk import RiskLimit
 from cascade_exit.policies.selection import Bench
@@ -62,6 +63,11 @@ def test_certificate_is_of_the_other_half(halves) -> None:
     recall = np.stack([each.recall for each in qualities])
     lost = np.clip(recall[-1] - recall[choice, np.arange(len(rest))], 0, 1)
     assert np.nanmean(lost) <= certificate.mean_loss + 1e-12
+    # On record is the most that any step up to this one lost of each image.
+    values = rule_values(rest, best.family.rules, found.policy.calibration)
+    steps = [choose_exits(rest.header.exit_names, values, best.path[step]) for step in range(found.control.step + 1)]
+    along = np.stack([np.clip(recall[-1] - recall[step, np.arange(len(rest))], 0, 1) for step in steps]).max(axis=0)
+    assert certificate.mean_loss == pytest.approx(np.nanmean(along))
     rates = np.bincount(choice, minlength=3) / len(rest)
     assert list(found.policy.exit_rates.values()) == pytest.approx(list(rates))
     assert found.score.exit_rates == found.policy.exit_rates

@@ -16,9 +16,10 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $(READY)
 
-demo: $(READY) ## generate rooms, train a small three-exit detector, show what each exit sees (minutes)
+demo: $(READY) ## generate rooms, train a small three-exit detector, find where it may stop early (minutes)
 	run=$$($(BIN)/python experiments/train.py experiment=demo | tail -n 1) && \
-	  $(BIN)/python experiments/evaluate.py run="$$run"
+	  $(BIN)/python experiments/evaluate.py run="$$run" && \
+	  $(BIN)/python experiments/tune.py run="$$run"
 
 test: lint ## lint, types, import contracts, fast tests
 	$(BIN)/python -m pytest

@@ -8,6 +8,7 @@ from cascade_exit.runs import closest
 VERBS = {
     "train": "train a detector, or go on with one that was killed",
     "trace": "keep what every exit says of every image of a split, for policies",
+    "tune": "find where to stop early, from the trace of the calibrate role",
     "evaluate": "measure every exit of a trained detector on a set",
     "predict": "draw what each exit sees on your photos",
     "export": "keep a trained detector as models/<name>",

@@ -6,9 +6,11 @@ from cascade_exit.config.schema import (
     EvaluateConfig,
     ExportConfig,
     PredictConfig,
+    RiskConfig,
     RunPlace,
     TraceConfig,
     TrainConfig,
+    TuneConfig,
 )
 
 __all__ = [
@@ -17,8 +19,10 @@ __all__ = [
     "EvaluateConfig",
     "ExportConfig",
     "PredictConfig",
+    "RiskConfig",
     "RunPlace",
     "TraceConfig",
     "TrainConfig",
+    "TuneConfig",
     "run_app",
 ]

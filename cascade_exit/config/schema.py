@@ -6,9 +6,15 @@ from typing import Literal
 
 from cascade_exit.data import DataConfig, Role
 from cascade_exit.model import FULL, ModelConfig
+from cascade_exit.policies import Objective
+from cascade_exit.policies.operating_points import QUANTILES
+from cascade_exit.policies.risk import RiskLimit
 from cascade_exit.runs import not_identity
 from cascade_exit.tracking import LoggerConfig
 from cascade_exit.training import Schedule, TrainingConfig
+
+# The operating point that is shipped where nothing else is asked for.
+DEFAULT_RELATIVE_AP_DROP = 0.03
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +93,117 @@ class TraceConfig(RunPlace):
             raise ValueError(f"score_threshold must lie in [0, 1), got {self.score_threshold}")
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+
+
+@dataclass(frozen=True)
+class RiskConfig:
+    """A guarantee to tune for, instead of an objective.
+
+    Attributes:
+        loss: how far an image's recall or F1 falls below the full exit's; none: no guarantee.
+        epsilon: bound on its mean.
+        delta: chance that the bound fails; none: it holds in expectation.
+    """
+
+    loss: Literal["recall", "f1"] | None = None
+    epsilon: float | None = None
+    delta: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.loss is None) != (self.epsilon is None):
+            raise ValueError("loss and epsilon must be given together")
+        if self.loss is None and self.delta is not None:
+            raise ValueError("loss and epsilon must be given with delta")
+        for key in ("epsilon", "delta"):
+            value = getattr(self, key)
+            if value is not None and not 0 < value < 1:
+                raise ValueError(f"{key} must lie in (0, 1), got {value}")
+
+    def limit(self) -> RiskLimit | None:
+        """The limit, where one is asked for."""
+        if self.loss is None or self.epsilon is None:
+            return None
+        return RiskLimit(self.loss, self.epsilon, self.delta)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneConfig(RunPlace):
+    """`tune`: a policy for a trained model, from its trace of the calibrate role.
+
+    Attributes:
+        run: the trained model: a run, or models/<name>.
+        data: the set; none: the one that the run was trained on. Its classes are the model's.
+        score_threshold: see `trace`.
+        family: of policies; auto: the one of all that serves best.
+        objective: the highest AP, or the highest speedup, within the limits below; none: the highest AP where
+            min_speedup or budget_ms is given, else the highest speedup at a relative AP drop of 0.03.
+        min_speedup: over the full exit.
+        max_relative_ap_drop: against the full exit; 0.03 is 3 %.
+        budget_ms: highest mean cost of an image in milliseconds on this machine.
+        cost: what speedups are counted in: MACs, or milliseconds measured on this machine (as they are with budget_ms).
+        risk: a guarantee instead of the objective.
+        quantiles: thresholds tried per exit, besides none and all; the plan's family has its own.
+        temperature: fit a temperature per exit.
+        harmonise: map the scores of each exit so that they mean the same.
+        static: static models to show beside the policies: runs, or models/<name>.
+        backend: what computes, where milliseconds are measured.
+        threads: CPU threads for it; none: torch's choice.
+        device: cpu, cuda, ….
+        batch_size: images per batch while tracing.
+        pictures: images in each picture grid.
+    """
+
+    run: str = not_identity()
+    data: DataConfig | None = None
+    score_threshold: float = 0.3
+    family: str = "auto"
+    objective: Literal["max_ap", "max_speedup"] | None = None
+    min_speedup: float | None = None
+    max_relative_ap_drop: float | None = None
+    budget_ms: float | None = None
+    cost: Literal["macs", "latency"] = "macs"
+    risk: RiskConfig = field(default_factory=RiskConfig)
+    quantiles: int = QUANTILES
+    temperature: bool = True
+    harmonise: bool = True
+    static: tuple[str, ...] = not_identity(())
+    backend: Literal["torch"] = "torch"
+    threads: int | None = None
+    device: str = not_identity("cpu")
+    batch_size: int = not_identity(16)
+    pictures: int = not_identity(8)
+
+    def __post_init__(self) -> None:
+        self.limits()
+        asked = (self.objective, self.min_speedup, self.max_relative_ap_drop, self.budget_ms)
+        if self.risk.loss is not None and any(each is not None for each in asked):
+            raise ValueError("risk must stand alone: it replaces objective, min_speedup, drop and budget")
+        if not 0 <= self.score_threshold < 1:
+            raise ValueError(f"score_threshold must lie in [0, 1), got {self.score_threshold}")
+        if self.threads is not None and self.threads < 1:
+            raise ValueError(f"threads must be at least 1 or null, got {self.threads}")
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+        if self.pictures < 0:
+            raise ValueError(f"pictures must not be negative, got {self.pictures}")
+        if self.quantiles < 1:
+            raise ValueError(f"quantiles must be at least 1, got {self.quantiles}")
+
+    @property
+    def in_milliseconds(self) -> bool:
+        """Whether costs are measured rather than counted."""
+        return self.cost == "latency" or self.budget_ms is not None
+
+    def limits(self) -> Objective:
+        """The objective with its limits, what is left open filled in."""
+        bounded = self.min_speedup is not None or self.budget_ms is not None
+        goal = self.objective or ("max_ap" if bounded else "max_speedup")
+        drop = self.max_relative_ap_drop
+        if drop is None and goal == "max_speedup":
+            drop = DEFAULT_RELATIVE_AP_DROP
+        if goal == "max_ap" and not bounded:
+            raise ValueError("min_speedup or budget_ms must be given with objective max_ap: full has the highest AP")
+        return Objective(goal, self.min_speedup, drop, self.budget_ms)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from cascade_exit.data.coco_set import read_coco
 from cascade_exit.data.config import DataConfig, RoleFiles
 from cascade_exit.data.images import read_image
 from cascade_exit.data.input import InputConfig, boxes_to_input, boxes_to_original, resize_image
+from cascade_exit.data.inputs import read_inputs
 from cascade_exit.data.loaders import evaluation_loader, training_loader
 from cascade_exit.data.randomness import derive_seed
 from cascade_exit.data.record import CocoSet, ImageRecord
@@ -46,6 +47,7 @@ __all__ = [
     "open_images",
     "read_coco",
     "read_image",
+    "read_inputs",
     "resize_image",
     "training_loader",
 ]

@@ -2,10 +2,33 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
-from cascade_exit.policies.operating_points import OperatingPoint
 from cascade_exit.runs import UserError
+
+
+@runtime_checkable
+class Figures(Protocol):
+    """What limits are set on: an operating point, a score."""
+
+    @property
+    def ap(self) -> float:
+        """Average precision."""
+
+    @property
+    def mean_cost(self) -> float:
+        """Per image."""
+
+    @property
+    def speedup(self) -> float:
+        """Over the baseline."""
+
+    @property
+    def relative_ap_drop(self) -> float:
+        """Against the baseline."""
+
+
+F = TypeVar("F", bound=Figures)
 
 
 @dataclass(frozen=True)
@@ -36,36 +59,51 @@ class Objective:
             raise ValueError("max_relative_ap_drop must be given with objective max_speedup, got none")
 
 
-def pick_point(points: Sequence[OperatingPoint], objective: Objective) -> OperatingPoint:
+def pick_point(points: Sequence[F], objective: Objective) -> F:
     """The best point within the limits.
 
     Raises:
         UserError: no point, or none within the limits; it names the nearest.
     """
+    best = nearest_point(points, objective)
+    if excess(best, objective) > 0:
+        raise UserError(nothing_within(points, objective))
+    return best
+
+
+def nearest_point(points: Sequence[F], objective: Objective) -> F:
+    """The best point within the limits; where none is within, the one that is least beyond.
+
+    Raises:
+        UserError: no point.
+    """
     if not points:
         raise UserError("operating points: there are none to choose from")
-    allowed = [point for point in points if _excess(point, objective) == 0]
-    if not allowed:
-        raise UserError(_nothing_allowed(points, objective))
+    return min(points, key=lambda point: preference(point, objective))
+
+
+def preference(point: Figures, objective: Objective) -> tuple[float, float, float]:
+    """What to sort by, the best first: within the limits before beyond, then what the objective asks for."""
     if objective.goal == "max_ap":
-        return max(allowed, key=lambda point: (point.ap, -point.mean_cost))
-    return max(allowed, key=lambda point: (point.speedup, point.ap))
+        return excess(point, objective), -point.ap, point.mean_cost
+    return excess(point, objective), -point.speedup, -point.ap
 
 
-def _excess(point: OperatingPoint, objective: Objective) -> float:
+def excess(point: Figures, objective: Objective) -> float:
     """How far a point is beyond the limits, as a share of each; 0 within them."""
-    excess = 0.0
+    beyond = 0.0
     if objective.min_speedup is not None:
-        excess += max(0.0, objective.min_speedup / point.speedup - 1)
+        beyond += max(0.0, objective.min_speedup / point.speedup - 1)
     if objective.budget_ms is not None:
-        excess += max(0.0, point.mean_cost / objective.budget_ms - 1)
-    if objective.max_relative_ap_drop is not None and not point.relative_ap_drop <= objective.max_relative_ap_drop:
-        excess += abs(point.relative_ap_drop - objective.max_relative_ap_drop)
-    return excess
+        beyond += max(0.0, point.mean_cost / objective.budget_ms - 1)
+    if objective.max_relative_ap_drop is not None:
+        beyond += max(0.0, point.relative_ap_drop - objective.max_relative_ap_drop)
+    return beyond
 
 
-def _nothing_allowed(points: Sequence[OperatingPoint], objective: Objective) -> str:
-    nearest = min(points, key=lambda point: _excess(point, objective))
+def nothing_within(points: Sequence[Figures], objective: Objective) -> str:
+    """A line that says so, and what the nearest is."""
+    nearest = nearest_point(points, objective)
     limits = [
         f"{key}={value:g}"
         for key in ("min_speedup", "max_relative_ap_drop", "budget_ms")

@@ -165,16 +165,16 @@ def _content(policy: Policy) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "about": ABOUT,
         "rules_in_words": {name: describe_rule(rule) for name, rule in policy.rules.items()},
-        **_with_words_for_infinity(to_plain(policy)),
+        **words_for_infinity(to_plain(policy)),
     }
 
 
-def _with_words_for_infinity(value: Any) -> Any:
+def words_for_infinity(value: Any) -> Any:
     """JSON has no infinity; as text, it is read back as the number."""
     if isinstance(value, Mapping):
-        return {name: _with_words_for_infinity(item) for name, item in value.items()}
+        return {name: words_for_infinity(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_with_words_for_infinity(item) for item in value]
+        return [words_for_infinity(item) for item in value]
     return str(value) if isinstance(value, float) and math.isinf(value) else value
 
 

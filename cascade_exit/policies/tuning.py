@@ -5,12 +5,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cascade_exit.policies.calibration import ExitCalibration
+from cascade_exit.policies.fitting import digests_at
 from cascade_exit.policies.logistic import as_good_as_full, fit_logistic
 from cascade_exit.policies.objectives import Objective, pick_point
 from cascade_exit.policies.operating_points import (
     PLAN_GRID,
     PLAN_STATISTIC,
+    QUANTILES,
     OperatingPoint,
+    Values,
     pareto_front,
     quantile_grid,
     rule_values,
@@ -20,13 +23,15 @@ from cascade_exit.policies.per_class import fit_per_class
 from cascade_exit.policies.policy import Policy
 from cascade_exit.policies.router import fit_router
 from cascade_exit.policies.rules import AnyRule, ThresholdRule, with_threshold
-from cascade_exit.policies.scoring import Scorer
+from cascade_exit.policies.scoring import Costs, Scorer
 from cascade_exit.policies.statistics import COMPARISONS, STATISTICS
 from cascade_exit.runs import UserError, closest
 from cascade_exit.trace import Trace
 
 PLAN = "plan"
 NEVER_STOPS = math.inf
+# A statistic that is spread less than this says nothing that a logistic rule could use.
+LEAST_STD = 1e-9
 
 
 @dataclass(frozen=True)
@@ -41,9 +46,9 @@ class Tuning:
     """
 
     trace: Trace
-    costs: Mapping[str, float]
+    costs: Costs
     calibration: Mapping[str, ExitCalibration]
-    quantiles: int = 16
+    quantiles: int = QUANTILES
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,9 @@ def _threshold_on(statistic: str) -> Fit:
 
 
 def _logistic(tuning: Tuning, scorer: Scorer, exit_name: str) -> AnyRule:
-    statistics = [name for name in STATISTICS if exit_name != "exit1" or name not in COMPARISONS]
+    digest, previous = digests_at(tuning.trace, exit_name, tuning.calibration)
+    usable = [name for name in STATISTICS if previous is not None or name not in COMPARISONS]
+    statistics = [name for name in usable if STATISTICS[name](digest, previous).double().std(correction=0) > LEAST_STD]
     target = as_good_as_full(tuning.trace, exit_name)
     return fit_logistic(tuning.trace, exit_name, statistics, target, tuning.calibration)
 
@@ -129,11 +136,36 @@ def tune_family(name: str, tuning: Tuning, scorer: Scorer) -> TunedFamily:
         deciding = tuple(exit_name for exit_name in deciding if exit_name in PLAN_GRID)
     if not deciding:
         raise UserError(f"family={name}: the model has no exit that it could decide at")
-    rules = {exit_name: fit(tuning, scorer, exit_name) for exit_name in deciding}
-    values = rule_values(tuning.trace, rules, tuning.calibration)
+    rules, values = _deciding_rules(fit, tuning, scorer, deciding)
     grid: Mapping[str, Sequence[float]] = PLAN_GRID if name == PLAN else quantile_grid(values, tuning.quantiles)
     stopping = {exit_name: with_threshold(rule, NEVER_STOPS) for exit_name, rule in rules.items()}
     return TunedFamily(name, stopping, sweep(scorer, values, grid))
+
+
+def _deciding_rules(
+    fit: Fit, tuning: Tuning, scorer: Scorer, deciding: Sequence[str]
+) -> tuple[dict[str, AnyRule], Values]:
+    """The rules of the exits at which they tell images apart, and their values.
+
+    Raises:
+        UserError: there is no such exit; it says why of the first.
+    """
+    rules: dict[str, AnyRule] = {}
+    reasons = []
+    for exit_name in deciding:
+        try:
+            rule = fit(tuning, scorer, exit_name)
+        except UserError as error:
+            reasons.append(str(error))
+            continue
+        of_exit = rule_values(tuning.trace, {exit_name: rule}, tuning.calibration)[exit_name]
+        if of_exit.min() == of_exit.max():
+            reasons.append(f"{exit_name}: the value is {of_exit[0]:.4g} for all {of_exit.size} images")
+        else:
+            rules[exit_name] = rule
+    if not rules:
+        raise UserError("; ".join(reasons))
+    return rules, rule_values(tuning.trace, rules, tuning.calibration)
 
 
 def tune_policy(name: str, tuning: Tuning, objective: Objective) -> Policy:

@@ -26,6 +26,7 @@ def save_exit_grid(
     image_ids: Collection[int],
     path: Path,
     notes: Mapping[int, str] | None = None,
+    score_threshold: float = 0.3,
 ) -> None:
     """Draws the grid of some images into a PNG file.
 
@@ -36,6 +37,7 @@ def save_exit_grid(
         image_ids: which images, at least one.
         path: the file.
         notes: said below the ground truth, by image id.
+        score_threshold: see `exit_grid`.
     """
     rows = [
         GridRow(
@@ -47,4 +49,4 @@ def save_exit_grid(
         for image_id in image_ids
     ]
     with atomic_path(path) as temporary:
-        exit_grid(rows, images.class_map.names).save(temporary, format="PNG")
+        exit_grid(rows, images.class_map.names, score_threshold).save(temporary, format="PNG")

@@ -15,7 +15,7 @@ def tour() -> list[list[str]]:
 
 
 def test_the_tour_is_found():
-    assert [words[0] for words in tour()] == ["describe", "train", "evaluate", "export", "trace", "predict"]
+    assert [words[0] for words in tour()] == ["describe", "train", "evaluate", "export", "trace", "tune", "predict"]
 
 
 @pytest.mark.slow

@@ -1,0 +1,151 @@
+"""`tune`: from the trace of the calibrate role to policy.json, with everything that was tried on the way."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+
+from cascade_exit.apps.console import people
+from cascade_exit.apps.opening import TrainedModel, open_call
+from cascade_exit.apps.policy_figures import draw_figures, draw_pictures
+from cascade_exit.apps.trace import find_or_make_trace
+from cascade_exit.apps.tuning_outcome import CostTable, StaticPoint, tune_by_objective, tune_by_risk
+from cascade_exit.apps.tuning_record import FIGURES, RECORD, find_references, record_outcome, show_record
+from cascade_exit.config import Call, TraceConfig, TuneConfig, run_app
+from cascade_exit.data import CocoSet, ImageStore, load_role, read_inputs
+from cascade_exit.evaluation import average_precision
+from cascade_exit.policies import write_policy
+from cascade_exit.policies.distributions import statistic_distributions
+from cascade_exit.policies.pooling import calibrated_matches, fit_calibration
+from cascade_exit.policies.selection import Bench
+from cascade_exit.policies.tuning import family_names
+from cascade_exit.runs import Run, UserError, closest
+from cascade_exit.runtime import TimingConfig, measure_together, write_stage_costs
+from cascade_exit.trace import Trace
+
+AUTO = "auto"
+POLICY_NAME = "policy.json"
+TIMED_IMAGES = 32
+
+
+def work(config: TuneConfig, call: Call) -> Path:
+    """Tunes, unless the same was tuned before."""
+    console = people()
+    _check_family(config.family)
+    root = Path(config.runs_root)
+    model = TrainedModel.open(config.run, root, config.device)
+    if len(model.detector.exit_names) < 2:
+        raise UserError(f"run={config.run}: a static model has no early exit, so there is nothing to tune")
+    statics = [_static(reference, model, root, config.device) for reference in config.static]
+    tracing = TraceConfig(
+        run=config.run,
+        data=config.data,
+        split="calibrate",
+        score_threshold=config.score_threshold,
+        device=config.device,
+        batch_size=config.batch_size,
+        runs_root=config.runs_root,
+    )
+    trace, traced = find_or_make_trace(model, tracing)
+    # Statistics that are no numbers are refused here, before families without them hide the fault.
+    statistic_distributions(trace)
+    shown = [
+        (static, find_or_make_trace(static, replace(tracing, run=reference, data=model.data(config.data)))[0])
+        for reference, static in zip(config.static, statics, strict=True)
+    ]
+    fingerprints = {"calibrate": trace.header.data, "model": model.fingerprint}
+    fingerprints |= {f"static {static.id}": static.fingerprint for static in statics}
+    parents = [model.id, traced.id, *(static.id for static in statics)]
+    with open_call(replace(config, data=None), call, fingerprints, parents) as run:
+        if not run.finished:
+            images = load_role(model.data(config.data), "calibrate")
+            costs = _costs(config, run, model, shown, trace, images)
+            _tune(config, run, model.id, trace, images, costs, console)
+        show_record(run, model.id, console)
+        for line in run.manifest.warnings:
+            console.print(f"[yellow]Warning:[/] {line}", highlight=False)
+        console.print(f"Curve: {run.folder / FIGURES / 'trade_off.png'}\nPolicy: {run.folder / POLICY_NAME}")
+    return run.folder
+
+
+def _check_family(name: str) -> None:
+    known = (AUTO, *family_names())
+    if name not in known:
+        raise UserError(f"family={name}: no such family{closest(name, known)}; there are {', '.join(known)}")
+
+
+def _static(reference: str, model: TrainedModel, root: Path, device: str) -> TrainedModel:
+    static = TrainedModel.open(reference, root, device)
+    if static.detector.class_map != model.detector.class_map:
+        raise UserError(f"static={reference}: its classes are not those of the model")
+    return static
+
+
+def _tune(
+    config: TuneConfig, run: Run, model: str, trace: Trace, images: CocoSet, costs: CostTable, console: Console
+) -> None:
+    names = family_names() if config.family == AUTO else (config.family,)
+    calibrate = partial(fit_calibration, temperature=config.temperature, harmonise=config.harmonise)
+    groups = [record.group for record in images.records]
+    limit = config.risk.limit()
+    prepare = partial(Bench.of, costs=costs.by_exit, calibrate=calibrate, quantiles=config.quantiles)
+    if limit is None:
+        outcome = tune_by_objective(names, trace, costs, prepare, config.limits(), groups, console)
+    else:
+        calibrated = config.temperature or config.harmonise
+        outcome = tune_by_risk(names, trace, costs, prepare, limit, groups, calibrated=calibrated)
+    for line in outcome.warnings:
+        run.warn(line)
+    references = find_references(outcome)
+    record_outcome(run, outcome, references, config)
+    if outcome.policy is None:
+        assert outcome.control is not None
+        show_record(run, model, console)
+        raise UserError(f"{outcome.control.reason} (what was tried: {run.folder / RECORD})")
+    write_policy(run.folder / POLICY_NAME, outcome.policy)
+    folder = run.folder / FIGURES
+    draw_figures(folder, outcome, references)
+    if config.pictures:
+        draw_pictures(folder, outcome, images, ImageStore(), config.pictures)
+
+
+def _costs(
+    config: TuneConfig,
+    run: Run,
+    model: TrainedModel,
+    statics: Sequence[tuple[TrainedModel, Trace]],
+    trace: Trace,
+    images: CocoSet,
+) -> CostTable:
+    """What an image costs that leaves at each exit, and the static models as points."""
+    aps = [average_precision(calibrated_matches(traced, traced.header.exit_names[-1])) for _, traced in statics]
+    if config.in_milliseconds:
+        by_exit, of_statics = _measured(config, run, [model, *(static for static, _ in statics)], images)
+    else:
+        by_exit = {name: float(macs) for name, macs in trace.header.macs.items()}
+        of_statics = [float(traced.header.macs[traced.header.exit_names[-1]]) for _, traced in statics]
+    points = [StaticPoint(static.id, ap, cost) for (static, _), ap, cost in zip(statics, aps, of_statics, strict=True)]
+    return CostTable("ms" if config.in_milliseconds else "MACs", by_exit, tuple(points))
+
+
+def _measured(
+    config: TuneConfig, run: Run, models: Sequence[TrainedModel], images: CocoSet
+) -> tuple[dict[str, float], list[float]]:
+    store, timing = ImageStore(), TimingConfig(threads=config.threads)
+    found = []
+    for model in models:
+        inputs = read_inputs(images, store, model.detector.checkpoint.model.input, TIMED_IMAGES)
+        found += measure_together([model.detector], inputs, timing, progress=True)
+    write_stage_costs(run.folder, found[0])
+    return found[0].leaving_costs(), [each.leaving_costs(())["full"] for each in found[1:]]
+
+
+def main() -> None:
+    """The command line."""
+    run_app("tune", TuneConfig, work)
+
+
+if __name__ == "__main__":
+    main()

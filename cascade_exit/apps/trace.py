@@ -9,18 +9,44 @@ from rich.table import Table
 from cascade_exit.apps.console import people
 from cascade_exit.apps.opening import TrainedModel, open_call
 from cascade_exit.config import Call, TraceConfig, run_app
-from cascade_exit.data import load_role, open_images
-from cascade_exit.runs import Run
-from cascade_exit.runtime.tracing import trace_set
-from cascade_exit.trace import Trace, write_trace
+from cascade_exit.data import CocoSet, load_role, open_images
+from cascade_exit.runs import Manifest, Run
+from cascade_exit.runtime import trace_set
+from cascade_exit.trace import Trace, check_trace, read_trace, write_trace
 
 TRACE_NAME = "trace.safetensors"
 
 
 def work(config: TraceConfig, call: Call) -> Path:
     """Traces, unless the same was traced before."""
-    console = people()
     model = TrainedModel.open(config.run, Path(config.runs_root), config.device)
+    run, images = _traced(model, config, call)
+    people().print(_table(run, f"{model.id}: {len(images)} {config.split} images"))
+    return run.folder
+
+
+def find_or_make_trace(model: TrainedModel, config: TraceConfig) -> tuple[Trace, Manifest]:
+    """The trace that the verb would keep for this configuration, read where it is there, made where it is not.
+
+    Args:
+        model: what `config.run` stands for.
+        config: which split of which set, and where runs go.
+
+    Returns:
+        The trace, and the manifest of its run.
+
+    Raises:
+        UserError: the split has no image, or the trace that lies there is damaged or of something else.
+    """
+    words = (f"run={config.run}", f"split={config.split}")
+    run, images = _traced(model, config, Call("trace", " ".join(["cascade-exit", "trace", *words]), words))
+    trace = read_trace(run.folder / TRACE_NAME)
+    check_trace(trace, model=model.fingerprint, data=images.fingerprint, classes=images.class_map.names)
+    return trace, run.manifest
+
+
+def _traced(model: TrainedModel, config: TraceConfig, call: Call) -> tuple[Run, CocoSet]:
+    """The run that holds the trace, closed, and what was traced."""
     data = model.data(config.data)
     images = load_role(data, config.split, progress=True)
     fingerprints = {config.split: images.fingerprint, "model": model.fingerprint}
@@ -41,8 +67,7 @@ def work(config: TraceConfig, call: Call) -> Path:
             )
             write_trace(run.folder / TRACE_NAME, trace)
             run.manifest.metrics.update(_summary(trace))
-        console.print(_table(run, f"{model.id}: {len(images)} {config.split} images"))
-    return run.folder
+    return run, images
 
 
 def _summary(trace: Trace) -> dict[str, dict[str, float]]:

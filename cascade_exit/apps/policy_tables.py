@@ -96,7 +96,7 @@ def _figure_cells(figures: Figures, exits: Sequence[str]) -> list[str]:
     return cells + [f"{figures['exit_rates'][name]:.1%}" for name in exits if "exit_rates" in figures]
 
 
-def _cell(figures: Figures, key: str, interval: Sequence[float] | None = None) -> str:
+def _cell(figures: Figures, key: str, interval: Sequence[float | int] | None = None) -> str:
     text = _number(figures.get(key), key)
     if interval is None:
         return text
@@ -104,7 +104,7 @@ def _cell(figures: Figures, key: str, interval: Sequence[float] | None = None) -
     return f"{text}\n[dim]{low} to {high}[/]"
 
 
-def _number(value: float | None, key: str) -> str:
+def _number(value: float | int | None, key: str) -> str:
     if value is None:
         return NOTHING
     match key:

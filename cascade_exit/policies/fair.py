@@ -94,12 +94,13 @@ def crossfit_families(
     """
     figures: dict[str, dict[str, Figures]] = {}
     left_out: dict[str, str] = {}
+    folds = _Folds(measuring.costs)
     chosen = family_names() if names is None else tuple(names)
     with Progress(console=Console(stderr=True), disable=not progress) as bar:
         task = bar.add_task("Cross-fitting", total=len(chosen))
         for name in chosen:
             try:
-                figures[name] = _crossfit_family(name, measuring, drops)
+                figures[name] = _crossfit_family(name, measuring, drops, folds)
             except UserError as error:
                 left_out[name] = str(error)
             bar.advance(task)
@@ -128,40 +129,42 @@ def drop_name(drop: float) -> str:
     return f"{drop:g}"
 
 
-def _crossfit_family(name: str, measuring: Measuring, drops: Sequence[float]) -> dict[str, Figures]:
-    folds = _Folds(name, measuring.costs)
+def _crossfit_family(name: str, measuring: Measuring, drops: Sequence[float], folds: "_Folds") -> dict[str, Figures]:
     costs = cost_array(measuring.trace.header.exit_names, measuring.costs)
     figures = {}
     for drop in drops:
-        found = crossfit(measuring.trace, folds.tuner(drop), measuring.costs, groups=measuring.groups, resamples=1)
+        tune = folds.tuner(name, Objective("max_speedup", max_relative_ap_drop=drop))
+        found = crossfit(measuring.trace, tune, measuring.costs, groups=measuring.groups, resamples=1)
         figures[drop_name(drop)] = measuring.figures(Answers(found.matches, found.choice, costs))
     return figures
 
 
 class _Folds:
-    """A family tuned once per fold, from which each limit takes its point."""
+    """What is left of the set without each fold: calibrated and matched once, each family fitted once."""
 
-    def __init__(self, name: str, costs: Costs) -> None:
-        self._name, self._costs = name, costs
-        self._tuned: dict[tuple[int, ...], tuple[TunedFamily, Tuning]] = {}
+    def __init__(self, costs: Costs) -> None:
+        self._costs = {name: float(cost) for name, cost in costs.items()}
+        self._tunings: dict[tuple[int, ...], tuple[Tuning, Scorer]] = {}
+        self._families: dict[tuple[str, tuple[int, ...]], TunedFamily] = {}
 
-    def tuner(self, drop: float) -> Callable[[Trace], Policy]:
-        objective = Objective("max_speedup", max_relative_ap_drop=drop)
-        return lambda part: self._policy(part, objective)
+    def tuner(self, name: str, objective: Objective) -> Callable[[Trace], Policy]:
+        """Makes a family's policy for an objective from what is left of the set."""
+        return lambda part: self._policy(name, part, objective)
 
-    def _policy(self, part: Trace, objective: Objective) -> Policy:
+    def _policy(self, name: str, part: Trace, objective: Objective) -> Policy:
         key = tuple(image.image_id for image in part.truth)
-        if key not in self._tuned:
-            tuning = Tuning(part, self._costs, fit_calibration(part))
-            scorer = Scorer(part, self._costs, tuning.calibration)
-            self._tuned[key] = tune_family(self._name, tuning, scorer), tuning
-        family, tuning = self._tuned[key]
+        if key not in self._tunings:
+            calibration = fit_calibration(part)
+            self._tunings[key] = Tuning(part, self._costs, calibration), Scorer(part, self._costs, calibration)
+        tuning, scorer = self._tunings[key]
+        if (name, key) not in self._families:
+            self._families[name, key] = tune_family(name, tuning, scorer)
+        family = self._families[name, key]
         try:
             return family.policy(pick_point(family.points, objective), tuning)
         except UserError:
-            header = part.header
-            rules = {name: with_threshold(rule, NEVER_STOPS) for name, rule in family.rules.items()}
-            return Policy(model=header.model, classes=header.classes, rules=rules, name=self._name)
+            rules = {exit_name: with_threshold(rule, NEVER_STOPS) for exit_name, rule in family.rules.items()}
+            return Policy(model=part.header.model, classes=part.header.classes, rules=rules, name=name)
 
 
 def _best(figures: Mapping[str, Mapping[str, Figures]], drop: float) -> str:

@@ -52,20 +52,21 @@ def check_promise(policy: Policy, trace: Trace, places: Int[np.ndarray, " photo"
     Raises:
         UserError: an image stopped elsewhere without being near a threshold, or gave other boxes.
     """
-    choice = policy.choose(trace)
+    choice = policy.choose(trace).tolist()
+    pairs = list(zip(places.tolist(), stopped, strict=True))
     values = rule_values(trace, policy.rules, policy.calibration)
-    elsewhere = [one.exit_index != choice[place] for place, one in zip(places, stopped, strict=True)]
-    for place, one, other in zip(places, stopped, elsewhere, strict=True):
-        if other and not _near_threshold(policy, trace, values, place, min(one.exit_index, int(choice[place]))):
+    elsewhere = [one.exit_index != choice[place] for place, one in pairs]
+    for (place, one), other in zip(pairs, elsewhere, strict=True):
+        if other and not _near_threshold(policy, trace, values, place, min(one.exit_index, choice[place])):
             raise UserError(
                 f"image {trace.truth[place].image_id}: the runner stopped at {one.exit_name}, the trace says "
-                f"{trace.header.exit_names[choice[place]]}: trace again with this version"
+                f"{trace.header.exit_names[choice[place]]}; make the trace anew (`trace` with force=true)"
             )
-    differences = [_compare(policy, trace, place, one) for place, one in zip(places, stopped, strict=True)]
+    differences = [_compare(policy, trace, place, one) for place, one in pairs]
     return Kept(
         images=len(stopped),
-        exits_equal=len(stopped) - int(sum(elsewhere)),
-        near_threshold=int(sum(elsewhere)),
+        exits_equal=len(stopped) - sum(elsewhere),
+        near_threshold=sum(elsewhere),
         detections=sum(len(one.detections.scores) for one in stopped),
         cut_off=sum(cut for _, cut in differences),
         max_box_difference_px=max((difference for difference, _ in differences), default=0.0),
@@ -100,7 +101,7 @@ def _difference(promised: DetectionArrays, found: DetectionArrays, where: str) -
         if not _cut_off(side, place, promised):
             raise UserError(
                 f"{where}: a box of label {side.labels[place]} with score {side.scores[place]:.4f} is not in both the "
-                "runner's answer and the trace: trace again with this version"
+                "runner's answer and the trace; make the trace anew (`trace` with force=true)"
             )
     return float(distance[alike].max(initial=0.0)), len(alone)
 

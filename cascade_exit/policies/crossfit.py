@@ -71,6 +71,7 @@ def crossfit(
     folds: int = FOLDS,
     groups: Sequence[str] | None = None,
     baseline: tuple[Matches, float] | None = None,
+    calibration: Calibrations | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> CrossFit:
@@ -85,7 +86,10 @@ def crossfit(
         folds: how many.
         groups: of each image, where images belong together (a video, a burst): they share a fold. Its id otherwise.
         baseline: matches of a static model on the same images, and its cost; the last exit where None.
-        resamples: of the images, for the intervals.
+        calibration: of the scores in the pool, one for all folds; each fold's own where None. Calibrations of their own
+            put the folds on scales that differ by chance, which costs AP that no single policy would lose; one for all
+            has seen the images, though it decides nothing about them.
+        resamples: of the images, for the intervals; 0: no intervals.
         seed: of the resamples.
 
     Raises:
@@ -104,7 +108,8 @@ def crossfit(
         places = np.flatnonzero(fold == left_out)
         own = trace.subset(places)
         choice[places] = policy.choose(own)
-        answers |= _answers(own, choice[places], policy.calibration)
+        used = policy.calibration if calibration is None else calibration
+        answers |= _answers(own, choice[places], used)
     matches = match_detections(trace.truth, answers, trace.header.classes)
     by_exit = cost_array(trace.header.exit_names, costs)
     static = baseline or (calibrated_matches(trace, trace.header.exit_names[-1]), float(by_exit[-1]))
@@ -113,8 +118,10 @@ def crossfit(
         folds=fold,
         matches=matches,
         score=_score(trace.header.exit_names, choice, matches, by_exit, static),
-        ap_interval=bootstrap_interval(matches, resamples=resamples, seed=seed),
-        relative_ap_drop_interval=relative_drop_interval(matches, static[0], resamples=resamples, seed=seed),
+        ap_interval=bootstrap_interval(matches, resamples=resamples, seed=seed) if resamples else None,
+        relative_ap_drop_interval=(
+            relative_drop_interval(matches, static[0], resamples=resamples, seed=seed) if resamples else None
+        ),
     )
 
 

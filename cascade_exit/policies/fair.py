@@ -79,9 +79,10 @@ def crossfit_families(
 ) -> CrossFitted:
     """Every family at every drop, each image decided by a policy that was tuned without its fold.
 
-    In each fold scores are calibrated, rules fitted and thresholds picked on the other folds, as `tune` does: the
-    highest speedup whose relative AP drop against the model's own last exit is within the limit there. Where no
-    thresholds are within it, that fold's policy never stops.
+    For each fold scores are calibrated, rules fitted and thresholds picked on the other folds: the highest speedup
+    whose relative AP drop against the model's own last exit is within the limit there. Where no thresholds are within
+    it, that fold's policy never stops. The scores that are pooled in the end are calibrated on the whole set, which
+    decides nothing about any image.
 
     Args:
         measuring: on what, and against what.
@@ -94,7 +95,7 @@ def crossfit_families(
     """
     figures: dict[str, dict[str, Figures]] = {}
     left_out: dict[str, str] = {}
-    folds = _Folds(measuring.costs)
+    folds = _Folds(measuring.trace, measuring.costs)
     chosen = family_names() if names is None else tuple(names)
     with Progress(console=Console(stderr=True), disable=not progress) as bar:
         task = bar.add_task("Cross-fitting", total=len(chosen))
@@ -130,19 +131,22 @@ def drop_name(drop: float) -> str:
 
 
 def _crossfit_family(name: str, measuring: Measuring, drops: Sequence[float], folds: "_Folds") -> dict[str, Figures]:
-    costs = cost_array(measuring.trace.header.exit_names, measuring.costs)
+    trace, costs = measuring.trace, measuring.costs
+    by_exit = cost_array(trace.header.exit_names, costs)
     figures = {}
     for drop in drops:
         tune = folds.tuner(name, Objective("max_speedup", max_relative_ap_drop=drop))
-        found = crossfit(measuring.trace, tune, measuring.costs, groups=measuring.groups, resamples=1)
-        figures[drop_name(drop)] = measuring.figures(Answers(found.matches, found.choice, costs))
+        found = crossfit(trace, tune, costs, groups=measuring.groups, calibration=folds.calibration, resamples=0)
+        figures[drop_name(drop)] = measuring.figures(Answers(found.matches, found.choice, by_exit))
     return figures
 
 
 class _Folds:
     """What is left of the set without each fold: calibrated and matched once, each family fitted once."""
 
-    def __init__(self, costs: Costs) -> None:
+    def __init__(self, trace: Trace, costs: Costs) -> None:
+        # Folds on scales of their own would cost AP when they are pooled, even if no image ever stopped early.
+        self.calibration = fit_calibration(trace)
         self._costs = {name: float(cost) for name, cost in costs.items()}
         self._tunings: dict[tuple[int, ...], tuple[Tuning, Scorer]] = {}
         self._families: dict[tuple[str, tuple[int, ...]], TunedFamily] = {}

@@ -59,7 +59,9 @@ def make(folder: Path) -> Blotches:
     for number, picture in enumerate(pictures()):
         name = f"{number:02}.png"
         Image.fromarray(picture.permute(1, 2, 0).numpy()).save(made.root / "images" / name)
-        size = {"width": SIZE_PX, "height": SIZE_PX}
+        # From photos of one to three times the size, so that there are small, medium and large objects.
+        original = SIZE_PX * (1 + number % 3)
+        size = {"width": SIZE_PX, "height": SIZE_PX, "original_width": original, "original_height": original}
         kind = "empty" if number % EMPTY == 0 else "crowded" if number % EMPTY == 1 else "simple"
         group = f"burst {number // GROUP}"
         images.append({"id": number + 1, "file_name": name, "group": group, "difficulty": kind, **size})

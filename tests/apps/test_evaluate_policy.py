@@ -22,7 +22,7 @@ from cascade_exit.policies.scoring import Scorer
 from cascade_exit.runs import Manifest
 from cascade_exit.trace import Trace, read_trace
 from tests.apps.blotches import ALWAYS, NEVER, Blotches, make, some_stop
-from tests.conftest import Answer
+from tests.conftest import REPOSITORY, Answer
 
 QUICK = ["batch_size=1", "bootstrap=30", "pictures=0", "threads=1", "latency_images=0"]
 EXITS = ("exit1", "exit2", "full")
@@ -237,9 +237,53 @@ def test_policies_of_others_and_damaged_ones_are_refused_in_one_line(blotches, t
     assert "other sha256" in refusal()
 
 
+Keys = tuple[str, ...]
+OPTIONAL = ("crossfit", "crossfit_best", "fixed_thresholds", "corruptions")
+
+
+def documented() -> set[Keys]:
+    page = (REPOSITORY / "docs" / "evaluation.md").read_text()
+    return {tuple(path.split(".")) for path in re.findall(r"^\| `([^`=]+)` \|", page, re.MULTILINE)} - {
+        ("none",),
+        ("shipped",),
+    }
+
+
+def written(value: Any, path: Keys = ()) -> set[Keys]:
+    if not isinstance(value, dict):
+        return {path}
+    # Keys of intervals are paths themselves.
+    parts = {key: tuple(key.split(".")) if path == ("intervals",) else (key,) for key in value}
+    return {leaf for key, item in value.items() for leaf in written(item, path + parts[key])}
+
+
+def means(path: Keys, leaf: Keys) -> bool:
+    """Whether a documented path, with names in capitals, stands for a key."""
+    if path[-1] == "…":
+        return leaf[: len(path) - 1] == path[:-1]
+    pairs = list(zip(path, leaf, strict=False))
+    return len(path) == len(leaf) and all(
+        one == other or (one.isalpha() and one.isupper() and len(one) > 2) for one, other in pairs
+    )
+
+
+def assert_as_documented(metrics: dict[str, Any], pages: set[Keys]) -> None:
+    leaves = written(metrics)
+    assert {leaf for leaf in leaves if not any(means(path, leaf) for path in pages)} == set()
+    missing = {path for path in pages if not any(means(path, leaf) for leaf in leaves)}
+    assert missing <= {("bounds", "efficacy")}  # so few images cannot tell an oracle from chance
+
+
+def test_documented_keys_are_those_written(mixed):
+    _, metrics = mixed
+    assert_as_documented(metrics, {path for path in documented() if path[0] not in OPTIONAL})
+
+
 @pytest.mark.slow
 def test_corruptions_and_cross_fitting(blotches, trace, evaluate):
-    answer, metrics = evaluate(blotches.policy(some_stop(trace)), "corruptions=true", "crossfit=true", "bootstrap=3")
+    words = ["corruptions=true", "crossfit=true", "latency_images=4"]
+    answer, metrics = evaluate(blotches.policy(some_stop(trace)), *words)
+    assert_as_documented(metrics, documented())
     assert {kind: list(of_kind) for kind, of_kind in metrics["corruptions"].items()} == dict.fromkeys(
         ("blur", "noise", "jpeg"), ["1", "2", "3"]
     )

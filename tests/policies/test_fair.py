@@ -48,7 +48,8 @@ def test_figures_are_those_of_policies_tuned_without_the_image(trace: Trace, fit
     def tune(part: Trace):
         return tune_policy("max_score", Tuning(part, COSTS, fit_calibration(part)), limits)
 
-    by_hand = crossfit(trace, tune, COSTS, groups=measuring(trace).groups, resamples=1).score
+    settings = {"groups": measuring(trace).groups, "calibration": fit_calibration(trace), "resamples": 0}
+    by_hand = crossfit(trace, tune, COSTS, **settings).score
     figures = fitted.figures["max_score"]["0.2"]
     assert figures["AP"] == by_hand.ap
     assert figures["relative_ap_drop"] == pytest.approx(by_hand.relative_ap_drop)
@@ -92,7 +93,8 @@ def test_who_finds_no_threshold_within_the_limit_never_stops(trace: Trace) -> No
     found = crossfit_families(measuring(trace), ["plan"], drops=(-0.5,))
     figures = found.figures["plan"]["-0.5"]
     assert figures["exit_rates"] == {"exit1": 0, "full": 1}
-    assert (figures["relative_ap_drop"], figures["speedup_macs"]) == (0, 1)
+    assert figures["speedup_macs"] == 1
+    assert figures["relative_ap_drop"] == pytest.approx(0, abs=0.005)
     assert "intervals" not in figures
 
 

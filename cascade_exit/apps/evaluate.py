@@ -1,23 +1,40 @@
-"""`evaluate`: every exit of a trained detector on every image of one role."""
+"""`evaluate`: every exit of a trained detector on every image of one role, and what a policy makes of it."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
 
 from cascade_exit.apps.console import people
+from cascade_exit.apps.judging import Subject, corruption_figures, crossfit_figures, judge_policy
 from cascade_exit.apps.opening import TrainedModel, open_call
-from cascade_exit.apps.results import Provenance, difficulty_table, exit_figures, exit_table, set_facts, write_metrics
-from cascade_exit.config import Call, EvaluateConfig, run_app
-from cascade_exit.data import CocoSet, ImageStore, load_role, open_images
-from cascade_exit.evaluation import ExitAP, ImageTruth, Measure, bootstrap_interval, coco_metrics, match_detections
-from cascade_exit.model import FULL
+from cascade_exit.apps.policy_files import FoundPolicy
+from cascade_exit.apps.policy_tables import corruption_table, crossfit_table, kinds_table, policy_table
+from cascade_exit.apps.results import Provenance, exit_figures, exit_table, set_facts, write_metrics
+from cascade_exit.apps.trace import find_or_make_trace
+from cascade_exit.config import Call, EvaluateConfig, TraceConfig, run_app
+from cascade_exit.data import load_role, open_images
+from cascade_exit.evaluation import (
+    DetectionArrays,
+    ImageTruth,
+    Matches,
+    Measure,
+    bootstrap_interval,
+    exit_measures,
+    image_kinds,
+    match_detections,
+)
+from cascade_exit.policies.reporting import figures_by_kind
 from cascade_exit.runs import Run, UserError
 from cascade_exit.runtime import detect_set
+from cascade_exit.trace import Trace
 from cascade_exit.visualization import save_exit_grid, spread_ids
 
 BOOTSTRAPPED: tuple[Measure, ...] = ("AP", "AP50")
+NO_POLICY = "none"
+
+Found = Mapping[str, Mapping[int, DetectionArrays]]
 
 
 def work(config: EvaluateConfig, call: Call) -> Path:
@@ -30,85 +47,113 @@ def work(config: EvaluateConfig, call: Call) -> Path:
     baseline = TrainedModel.open(config.baseline, root, config.device) if config.baseline else None
     if baseline and baseline.detector.class_map != model.detector.class_map:
         raise UserError(f"baseline={config.baseline}: its classes are not those of run={config.run}")
+    policy = None if config.policy == NO_POLICY else FoundPolicy.open(config.policy, model, root)
     data = model.data(config.data)
     images = load_role(data, config.role, progress=True)
+    trace, traced = None, None
+    if policy or config.crossfit:
+        trace, traced = find_or_make_trace(model, _tracing(config))
     fingerprints: dict[str, str] = {config.role: images.fingerprint, "model": model.fingerprint}
     if baseline:
         fingerprints["baseline"] = baseline.fingerprint
-    with open_call(config, call, fingerprints, [one.id for one in (model, baseline) if one]) as run:
+    if policy:
+        fingerprints["policy"] = policy.fingerprint
+    parents = [model.id, baseline and baseline.id, traced and traced.id, policy and policy.run]
+    with open_call(config, call, fingerprints, [parent for parent in parents if parent]) as run:
         if not run.finished:
             store = open_images([images], data, progress=True)
-            _measure(config, run, model, baseline, images, store, data.workers)
+            subject = Subject(config, model, baseline, images, store, data.workers)
+            _measure(run, subject, policy, trace)
         for line in run.manifest.warnings:
             console.print(f"[yellow]Warning:[/] {line}")
         _show(run, model, config.role, console)
     return run.folder
 
 
-def _measure(
-    config: EvaluateConfig,
-    run: Run,
-    model: TrainedModel,
-    baseline: TrainedModel | None,
-    images: CocoSet,
-    store: ImageStore,
-    workers: int,
-) -> None:
-    metric = detect_set(model.detector, images, store, config.batch_size, workers, progress=True)
-    metrics: dict[str, Any] = set_facts(images) | {"exits": exit_figures(metric, model.detector.network)}
-    if baseline:
-        of_baseline = detect_set(baseline.detector, images, store, config.batch_size, workers, progress=True)
-        figures = exit_figures(of_baseline, baseline.detector.network)[FULL]
-        metrics["baseline"] = {"run": baseline.id} | {key: figures[key] for key in ("AP", "AP50", "macs")}
-    if config.bootstrap:
-        metrics["intervals"] = _intervals(metric, images, config.bootstrap)
-    if any(record.difficulty for record in images.records):
-        metrics["difficulty"] = _by_difficulty(metric, images)
+def _tracing(config: EvaluateConfig) -> TraceConfig:
+    return TraceConfig(
+        run=config.run,
+        data=config.data,
+        split=config.role,
+        device=config.device,
+        batch_size=config.batch_size,
+        runs_root=config.runs_root,
+    )
+
+
+def _measure(run: Run, subject: Subject, policy: FoundPolicy | None, trace: Trace | None) -> None:
+    config, images = subject.config, subject.images
+    truth = [ImageTruth.from_record(record) for record in images.records]
+    found = _found(subject, truth, trace)
+    matches = {name: match_detections(truth, of_exit, images.class_map.names) for name, of_exit in found.items()}
+    measures = {name: exit_measures(truth, of_exit, images.class_map.names) for name, of_exit in found.items()}
+    metrics = set_facts(images) | {"exits": exit_figures(measures, subject.model.detector.network)}
+    intervals = _intervals(matches, subject)
+    choice = None
+    if trace is not None:
+        static = subject.static_of(trace)
+        metrics["baseline"] = static.figures()
+        if policy:
+            judged = judge_policy(subject, policy.policy, trace, static, run)
+            metrics |= judged.figures
+            intervals |= judged.intervals
+            matches["policy"], choice = judged.matches, judged.choice
+        if config.crossfit:
+            metrics |= crossfit_figures(subject, trace, static, run)
+    elif subject.baseline:
+        metrics["baseline"] = subject.static_of_baseline().figures()
+    if intervals:
+        metrics["intervals"] = intervals
+    kinds = image_kinds(truth, [record.difficulty for record in images.records])
+    metrics["by"] = figures_by_kind(matches, kinds, choice, tuple(found))
+    if config.corruptions:
+        metrics["corruptions"] = corruption_figures(subject, policy.policy if policy else None)
     run.manifest.metrics.update(metrics)
     write_metrics(run, metrics, Provenance(backend=config.backend))
     if config.pictures:
         (run.folder / "figures").mkdir(exist_ok=True)
         shown = spread_ids(images, config.pictures)
-        save_exit_grid(images, store, metric.detections_by_exit(), shown, run.folder / "figures" / "exits.png")
+        save_exit_grid(images, subject.store, found, shown, run.folder / "figures" / "exits.png")
 
 
-def _intervals(metric: ExitAP, images: CocoSet, resamples: int) -> dict[str, tuple[float, float]]:
-    """95 % intervals under resampling of the images, by the figure's path in metrics.json."""
-    truth = [ImageTruth.from_record(record) for record in images.records]
+def _found(subject: Subject, truth: list[ImageTruth], trace: Trace | None) -> Found:
+    """What every exit finds: from the trace where there is one, so that the network runs once."""
+    if trace is None:
+        detector, batch_size = subject.model.detector, subject.config.batch_size
+        metric = detect_set(detector, subject.images, subject.store, batch_size, subject.workers, progress=True)
+        return metric.detections_by_exit()
+    ids = [image.image_id for image in truth]
+    return {name: trace.exits[name].detections.by_image_id(ids) for name in trace.header.exit_names}
+
+
+def _intervals(matches: Mapping[str, Matches], subject: Subject) -> dict[str, tuple[float, float]]:
+    """95 % intervals under resampling of the groups of images, by the figure's path in metrics.json."""
     intervals = {}
-    for name, found in metric.detections_by_exit().items():
-        matches = match_detections(truth, found, images.class_map.names)
+    if not subject.config.bootstrap:
+        return {}
+    for name, of_exit in matches.items():
         for measure in BOOTSTRAPPED:
-            interval = bootstrap_interval(matches, measure, resamples)
+            interval = bootstrap_interval(of_exit, measure, subject.config.bootstrap, groups=subject.groups)
             if interval is not None:
                 intervals[f"exits.{name}.{measure}"] = interval
     return intervals
 
 
-def _by_difficulty(metric: ExitAP, images: CocoSet) -> dict[str, dict[str, Any]]:
-    """Images, AP and AP50 of every exit on the images of each difficulty; empty ones have no AP."""
-    by_exit = metric.detections_by_exit()
-    figures: dict[str, dict[str, Any]] = {}
-    for difficulty in sorted({record.difficulty for record in images.records if record.difficulty}):
-        truth = [ImageTruth.from_record(record) for record in images.records if record.difficulty == difficulty]
-        ids = {image.image_id for image in truth}
-        figures[difficulty] = {"images": len(truth)}
-        for name, found in by_exit.items():
-            chosen = {image_id: detections for image_id, detections in found.items() if image_id in ids}
-            measures = coco_metrics(truth, chosen, images.class_map.names)
-            figures[difficulty][name] = {key: measures[key] for key in ("AP", "AP50") if key in measures}
-    return figures
-
-
 def _show(run: Run, model: TrainedModel, role: str, console: Console) -> None:
     metrics = run.manifest.metrics
+    exits = tuple(metrics["exits"])
     console.print(
         exit_table(metrics["exits"], f"{model.id} on {metrics['images']} {role} images", metrics.get("intervals"))
     )
-    if "baseline" in metrics:
-        console.print(f"Baseline {metrics['baseline']['run']}: AP {metrics['baseline']['AP']:.3f}")
-    if "difficulty" in metrics:
-        console.print(difficulty_table(metrics["difficulty"], tuple(metrics["exits"])))
+    if "policy" in metrics:
+        console.print(policy_table(metrics))
+    elif "baseline" in metrics:
+        console.print(f"Baseline {metrics['baseline']['run']}: AP {metrics['baseline'].get('AP', float('nan')):.3f}")
+    console.print(kinds_table(metrics["by"], exits))
+    if "crossfit" in metrics:
+        console.print(crossfit_table(metrics))
+    if "corruptions" in metrics:
+        console.print(corruption_table(metrics["corruptions"], exits))
     picture = run.folder / "figures" / "exits.png"
     if picture.exists():
         console.print(f"What each exit saw: {picture}")

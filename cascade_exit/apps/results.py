@@ -8,7 +8,7 @@ import torch
 from rich.table import Table
 
 from cascade_exit.data import CocoSet
-from cascade_exit.evaluation import ExitAP, ImageTruth, area_unit
+from cascade_exit.evaluation import ImageTruth, area_unit
 from cascade_exit.model import CascadeDetector, exit_costs
 from cascade_exit.runs import Run, atomic_write_json, plain
 
@@ -46,12 +46,12 @@ def set_facts(images: CocoSet) -> dict[str, Any]:
     }
 
 
-def exit_figures(metric: ExitAP, network: CascadeDetector) -> dict[str, dict[str, Any]]:
-    """Measures and costs of every exit."""
+def exit_figures(measures: Mapping[str, Mapping[str, Any]], network: CascadeDetector) -> dict[str, dict[str, Any]]:
+    """Measures of every exit with what it costs."""
     costs = exit_costs(network)
     return {
-        name: measures | {"macs": costs[name].macs, "parameters": costs[name].parameters}
-        for name, measures in metric.compute().items()
+        name: {**of_exit, "macs": costs[name].macs, "parameters": costs[name].parameters}
+        for name, of_exit in measures.items()
     }
 
 
@@ -72,15 +72,4 @@ def exit_table(exits: Mapping[str, Mapping[str, Any]], title: str, intervals: Ma
                 low, high = intervals[f"exits.{name}.{key}"]
                 cells[place] += f"\n[dim]{low:.3f}–{high:.3f}[/]"
         table.add_row(name, *cells, f"{values['macs'] / 1e6:.0f}", f"{values['parameters'] / 1e6:.2f}")
-    return table
-
-
-def difficulty_table(difficulty: Mapping[str, Mapping[str, Any]], exit_names: tuple[str, ...]) -> Table:
-    """AP50 of every exit by difficulty of the image."""
-    table = Table(title="AP50 by difficulty", title_justify="left")
-    for column in ("difficulty", "images", *exit_names):
-        table.add_column(column, justify="left" if column == "difficulty" else "right")
-    for name, figures in difficulty.items():
-        cells = [f"{figures[exit_]['AP50']:.3f}" if "AP50" in figures[exit_] else "–" for exit_ in exit_names]
-        table.add_row(name, str(figures["images"]), *cells)
     return table

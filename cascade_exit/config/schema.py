@@ -214,26 +214,34 @@ class EvaluateConfig(RunPlace):
         run: the trained model: a run, or models/<name>.
         data: the set; none: the one that the run was trained on. Its classes are the model's.
         role: which part of it; no other is opened.
-        policy: none: every exit answers for every image.
-        baseline: a static model, run or models/<name>, that is measured on the same images.
+        policy: none: every exit answers for every image; shipped: the one beside a kept model, or of a training run's
+            newest finished tune run; else the file of a policy, or a tune run.
+        baseline: a static model, run or models/<name>, that is measured on the same images; none: the full exit.
         backend: what computes.
         threads: CPU threads; none: torch's choice.
         device: cpu, cuda, ….
         batch_size: images per batch.
-        bootstrap: resamples of the images for the intervals; 0: no intervals.
+        bootstrap: resamples of the images, or groups, for the intervals; 0: no intervals.
+        latency_images: photos that the policy's runner and the baseline answer in turns, timed and held against the
+            trace; 0: none.
+        crossfit: also judge all families of policies, tuned by cross-fitting on this very set.
+        corruptions: also measure under blur, noise and JPEG, three severities each.
         pictures: images in the picture grid.
     """
 
     run: str = not_identity()
     data: DataConfig | None = None
     role: Role = "test"
-    policy: Literal["none"] = "none"
+    policy: str = not_identity("none")
     baseline: str | None = not_identity(None)
     backend: Literal["torch"] = "torch"
-    threads: int | None = not_identity(None)
+    threads: int | None = None
     device: str = not_identity("cpu")
     batch_size: int = not_identity(16)
     bootstrap: int = 1000
+    latency_images: int = 200
+    crossfit: bool = False
+    corruptions: bool = False
     pictures: int = not_identity(8)
 
     def __post_init__(self) -> None:
@@ -241,7 +249,7 @@ class EvaluateConfig(RunPlace):
             raise ValueError(f"threads must be at least 1 or null, got {self.threads}")
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
-        for key in ("bootstrap", "pictures"):
+        for key in ("bootstrap", "latency_images", "pictures"):
             if getattr(self, key) < 0:
                 raise ValueError(f"{key} must not be negative, got {getattr(self, key)}")
 

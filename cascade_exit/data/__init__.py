@@ -7,6 +7,7 @@ from cascade_exit.data.check import check_images
 from cascade_exit.data.class_map import ClassMap
 from cascade_exit.data.coco_set import read_coco
 from cascade_exit.data.config import DataConfig, RoleFiles
+from cascade_exit.data.corruptions import CorruptedStore
 from cascade_exit.data.images import read_image
 from cascade_exit.data.input import InputConfig, boxes_to_input, boxes_to_original, resize_image
 from cascade_exit.data.inputs import read_inputs
@@ -25,6 +26,7 @@ __all__ = [
     "BatchAugmenter",
     "ClassMap",
     "CocoSet",
+    "CorruptedStore",
     "DataConfig",
     "EvaluationBatchSampler",
     "ImageRecord",

@@ -10,9 +10,16 @@ from cascade_exit.evaluation.calibration import (
 from cascade_exit.evaluation.class_matches import ClassMatches
 from cascade_exit.evaluation.coco_ap import coco_metrics
 from cascade_exit.evaluation.confidence import ConfidenceDistribution, confidence_distribution
-from cascade_exit.evaluation.intervals import bootstrap_interval, difference_interval, relative_drop_interval
+from cascade_exit.evaluation.intervals import (
+    bootstrap_interval,
+    difference_interval,
+    percentile_interval,
+    relative_drop_interval,
+    resampled_weights,
+)
+from cascade_exit.evaluation.kinds import image_kinds
 from cascade_exit.evaluation.matching import Matches, match_detections
-from cascade_exit.evaluation.metric import ExitAP
+from cascade_exit.evaluation.metric import ExitAP, exit_measures
 from cascade_exit.evaluation.mixture import ExitMixture, mixture_ap
 from cascade_exit.evaluation.quality import Quality, image_quality
 from cascade_exit.evaluation.truth import DetectionArrays, ImageTruth, area_unit
@@ -37,10 +44,14 @@ __all__ = [
     "confidence_distribution",
     "detection_outcomes",
     "difference_interval",
+    "exit_measures",
     "expected_calibration_error",
+    "image_kinds",
     "image_quality",
     "match_detections",
     "mixture_ap",
     "negative_log_likelihood",
+    "percentile_interval",
     "relative_drop_interval",
+    "resampled_weights",
 ]

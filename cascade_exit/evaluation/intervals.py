@@ -1,18 +1,66 @@
 """Bootstrap intervals of average precision: how much of a figure, or of a difference, the choice of images makes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from cascade_exit.evaluation.average_precision import Measure, average_precision
 from cascade_exit.evaluation.matching import Matches
 
 Interval = tuple[float, float]
+Groups = Sequence[str]
+
+
+def resampled_weights(
+    images: int, resamples: int = 1000, seed: int = 0, groups: Groups | None = None
+) -> Iterator[Int[np.ndarray, " image"]]:
+    """How often each image counts in each of many sets drawn with replacement.
+
+    Args:
+        images: their number.
+        resamples: number of sets, each of as many images, or groups, as there are.
+        seed: the same seed draws the same sets.
+        groups: of each image, where images belong together (a video, a burst): whole groups are drawn.
+
+    Raises:
+        ValueError: `resamples` below 1, or not one group per image.
+    """
+    if resamples < 1:
+        raise ValueError(f"resamples must be at least 1, got {resamples}")
+    if groups is not None and len(groups) != images:
+        raise ValueError(f"groups must be one per image ({images}), got {len(groups)}")
+    # Numbered in the order of their first image: where each image is its own group, it is its own number.
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(range(images) if groups is None else groups))}
+    of_image = np.array([numbers[group] for group in (range(images) if groups is None else groups)], np.int64)
+    generator = np.random.default_rng(seed)
+    for _ in range(resamples if images else 0):
+        drawn = generator.integers(len(numbers), size=len(numbers))
+        yield np.bincount(drawn, minlength=len(numbers))[of_image]
+
+
+def percentile_interval(values: Float[np.ndarray, " resample"], level: float = 0.95) -> Interval | None:
+    """The middle of a statistic's values on resampled sets; None where no value is a number.
+
+    Raises:
+        ValueError: `level` out of range.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level must be between 0 and 1, got {level}")
+    present = values[np.isfinite(values)]
+    if present.size == 0:
+        return None
+    low, high = np.quantile(present, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
 
 
 def bootstrap_interval(
-    matches: Matches, measure: Measure = "AP", resamples: int = 1000, seed: int = 0, level: float = 0.95
+    matches: Matches,
+    measure: Measure = "AP",
+    resamples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+    groups: Groups | None = None,
 ) -> Interval | None:
     """Percentile interval of a measure under resampling of the images (Efron, Annals of Statistics 1979).
 
@@ -22,6 +70,7 @@ def bootstrap_interval(
         resamples: number of sets of images drawn with replacement, each as large as the whole.
         seed: the same seed draws the same sets.
         level: of the images' distribution that the interval covers.
+        groups: see `resampled_weights`.
 
     Returns:
         (low, high), or None where no resample holds anything to be found.
@@ -29,7 +78,7 @@ def bootstrap_interval(
     Raises:
         ValueError: `resamples` or `level` out of range.
     """
-    return _interval([matches], lambda values: values[0], measure, resamples, seed, level)
+    return _interval([matches], lambda values: values[0], measure, resamples, seed, level, groups)
 
 
 def difference_interval(
@@ -39,13 +88,14 @@ def difference_interval(
     resamples: int = 1000,
     seed: int = 0,
     level: float = 0.95,
+    groups: Groups | None = None,
 ) -> Interval | None:
     """Interval of (measure of `matches`) - (measure of `other`), both taken on the same resampled images.
 
     Raises:
         ValueError: not of the same images; otherwise as `bootstrap_interval`, as are arguments and result.
     """
-    return _interval([matches, other], lambda values: values[0] - values[1], measure, resamples, seed, level)
+    return _interval([matches, other], lambda values: values[0] - values[1], measure, resamples, seed, level, groups)
 
 
 def relative_drop_interval(
@@ -55,6 +105,7 @@ def relative_drop_interval(
     resamples: int = 1000,
     seed: int = 0,
     level: float = 0.95,
+    groups: Groups | None = None,
 ) -> Interval | None:
     """Interval of (baseline - measure) / baseline, both taken on the same resampled images.
 
@@ -62,7 +113,7 @@ def relative_drop_interval(
         ValueError: not of the same images; otherwise as `bootstrap_interval`, as are arguments and result.
             Resamples on which the baseline finds nothing have no relative drop and are left out.
     """
-    return _interval([matches, baseline], _relative_drop, measure, resamples, seed, level)
+    return _interval([matches, baseline], _relative_drop, measure, resamples, seed, level, groups)
 
 
 def _interval(
@@ -72,30 +123,16 @@ def _interval(
     resamples: int,
     seed: int,
     level: float,
+    groups: Groups | None,
 ) -> Interval | None:
-    if resamples < 1:
-        raise ValueError(f"resamples must be at least 1, got {resamples}")
-    if not 0 < level < 1:
-        raise ValueError(f"level must be between 0 and 1, got {level}")
     image_ids = sides[0].image_ids
     if any(not np.array_equal(image_ids, side.image_ids) for side in sides[1:]):
         raise ValueError("a paired interval needs both sides matched on the same images")
-    values = statistic(_resampled(sides, measure, resamples, seed))
-    present = values[np.isfinite(values)]
-    if present.size == 0:
-        return None
-    low, high = np.quantile(present, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
-def _resampled(sides: list[Matches], measure: Measure, resamples: int, seed: int) -> Float[np.ndarray, "side resample"]:
-    images = sides[0].image_ids.size
-    generator = np.random.default_rng(seed)
-    values = np.full((len(sides), resamples), np.nan)
-    for column in range(resamples if images else 0):
-        weights = np.bincount(generator.integers(images, size=images), minlength=images)
-        values[:, column] = [average_precision(side, weights, measure) for side in sides]
-    return values
+    rows = [
+        [average_precision(side, weights, measure) for side in sides]
+        for weights in resampled_weights(image_ids.size, resamples, seed, groups)
+    ]
+    return percentile_interval(statistic(np.array(rows, np.float64).reshape(-1, len(sides)).T), level)
 
 
 def _relative_drop(values: np.ndarray) -> np.ndarray:

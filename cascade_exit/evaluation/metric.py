@@ -111,11 +111,7 @@ class ExitAP(Metric):
                 "average precision would be wrong without them"
             )
         truth = [self.truth[image_id] for image_id in seen]
-        return {name: self._measures(truth, found) for name, found in by_exit.items()}
-
-    def _measures(self, truth: Sequence[ImageTruth], found: Mapping[int, DetectionArrays]) -> dict[str, Any]:
-        measures = coco_metrics(truth, found, self.class_names)
-        return measures | calibration_errors(match_detections(truth, found, self.class_names))
+        return {name: exit_measures(truth, found, self.class_names) for name, found in by_exit.items()}
 
     def detections_by_exit(self) -> dict[str, dict[int, DetectionArrays]]:
         """What was collected on this process: for each exit, detections by image id, each image once."""
@@ -128,6 +124,14 @@ class ExitAP(Metric):
                 if image_id not in by_exit[name]:
                     by_exit[name][image_id] = _unpack(blocks[index * len(self.exit_names) + depth])
         return by_exit
+
+
+def exit_measures(
+    truth: Sequence[ImageTruth], found: Mapping[int, DetectionArrays], class_names: Sequence[str]
+) -> dict[str, Any]:
+    """One exit's measures: those of `coco_metrics`, and "ece" and "nll"."""
+    measures = coco_metrics(truth, found, class_names)
+    return measures | calibration_errors(match_detections(truth, found, class_names))
 
 
 def _pack(found: DetectionsLike) -> Tensor:

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
+from rich.console import Console
 from rich.progress import Progress
 
-from cascade_exit.evaluation import average_precision
+from cascade_exit.evaluation import average_precision, resampled_weights
+from cascade_exit.evaluation.intervals import Groups
 from cascade_exit.policies.move_estimates import MoveEstimates
 from cascade_exit.policies.scoring import Scorer
 from cascade_exit.runs import UserError
@@ -145,7 +147,7 @@ def greedy_oracle(scorer: Scorer, steps: int = ORACLE_STEPS, *, progress: bool =
     choice = np.full(scorer.images, int(np.argmin(scorer.costs)))
     way = [(choice, scorer.mean_cost(choice), scorer.ap(choice))]
     tried = np.zeros(estimates.shape, bool)
-    with Progress(disable=not progress) as bar:
+    with Progress(console=Console(stderr=True), disable=not progress) as bar:
         task = bar.add_task("Greedy oracle", total=tried.size)
         while (moves := _most_worth(scorer, estimates.gains(choice), choice, tried, batch)).size:
             tried[moves[:, 1], moves[:, 0]] = True
@@ -155,6 +157,7 @@ def greedy_oracle(scorer: Scorer, steps: int = ORACLE_STEPS, *, progress: bool =
                 choice = after
                 way.append((choice, scorer.mean_cost(choice), ap))
             bar.update(task, completed=int(tried.sum()))
+        bar.update(task, completed=tried.size)
     choices, mean_costs, aps = zip(*way, strict=True)
     return Oracle(np.stack(choices), np.array(mean_costs), np.array(aps))
 
@@ -166,6 +169,7 @@ def routing_bounds(
     draws: int = RANDOM_DRAWS,
     resamples: int = INTERVAL_RESAMPLES,
     seed: int = 0,
+    groups: Groups | None = None,
 ) -> Bounds:
     """Where a policy stands between random and oracle at its own mean cost.
 
@@ -176,13 +180,14 @@ def routing_bounds(
         draws: of random choices.
         resamples: of the images, for the interval of the gap.
         seed: of draws and resamples.
+        groups: of each image, where images belong together: whole groups are resampled.
     """
     counts = np.bincount(choice, minlength=len(scorer.exit_names))
     drawn = random_choices(counts, draws, seed)
     by_chance = float(np.mean([scorer.ap(each) for each in drawn]))
     best = oracle.choice_at(scorer.mean_cost(choice))
     ideal = oracle.curve.ap_at(scorer.mean_cost(choice))
-    interval = _gap_interval(scorer, best, drawn, resamples, seed)
+    interval = _gap_interval(scorer, best, drawn, resamples, seed, groups)
     # Where even the oracle cannot be told from chance, a share of the gap is a share of noise.
     efficacy = (scorer.ap(choice) - by_chance) / (ideal - by_chance) if interval[0] > 0 and ideal > by_chance else None
     return Bounds(by_chance, ideal, efficacy, interval)
@@ -226,15 +231,13 @@ def _static_ap(scorer: Scorer, index: int) -> float:
 
 
 def _gap_interval(
-    scorer: Scorer, best: np.ndarray, drawn: np.ndarray, resamples: int, seed: int
+    scorer: Scorer, best: np.ndarray, drawn: np.ndarray, resamples: int, seed: int, groups: Groups | None
 ) -> tuple[float, float]:
     if resamples < 1:
         raise UserError(f"resamples must be at least 1, got {resamples}")
-    generator = np.random.default_rng(seed)
     oracle = scorer.mixture.choose(best)
     gaps = []
-    for index in range(resamples):
-        weights = np.bincount(generator.integers(scorer.images, size=scorer.images), minlength=scorer.images)
+    for index, weights in enumerate(resampled_weights(scorer.images, resamples, seed, groups)):
         by_chance = scorer.ap(drawn[index % len(drawn)], weights)
         gaps.append(average_precision(oracle, weights) - by_chance)
     low, high = np.nanquantile(gaps, [(1 - INTERVAL_LEVEL) / 2, (1 + INTERVAL_LEVEL) / 2])

@@ -10,6 +10,7 @@ from cascade_exit.evaluation import (
     difference_interval,
     match_detections,
     relative_drop_interval,
+    resampled_weights,
 )
 
 from .reference import class_names, coco_evaluation, random_detections, random_truth, repeated
@@ -88,3 +89,37 @@ def test_arguments_out_of_range_are_refused() -> None:
         bootstrap_interval(matches, level=1.5)
     with pytest.raises(ValueError, match="the same images"):
         difference_interval(matches, one_object_each(np.ones(4, bool)))
+
+
+def test_whole_groups_are_drawn() -> None:
+    groups = ["b", "a", "b", "c", "a", "b"]
+    drawn = np.array(list(resampled_weights(6, 400, 2, groups)))
+    for group in "abc":
+        columns = drawn[:, [place for place, name in enumerate(groups) if name == group]]
+        assert (columns == columns[:, :1]).all()
+    # Three groups are drawn each time, each as often as the others.
+    once = drawn[:, [0, 1, 3]]
+    assert (once.sum(axis=1) == 3).all()
+    assert once.mean(axis=0) == pytest.approx([1, 1, 1], abs=0.15)
+    single = list(resampled_weights(6, 5, 2, list("uvwxyz")))
+    assert np.array_equal(single, list(resampled_weights(6, 5, 2)))
+
+
+def test_interval_of_groups_is_that_of_their_number() -> None:
+    # 50 bursts of 8 photos, all found or none: as much is known as from 50 photos.
+    found = np.repeat(np.arange(50) < 15, 8)
+    bursts = [str(number) for number in np.repeat(np.arange(50), 8)]
+    matches = one_object_each(found)
+    spread = np.sqrt(0.3 * 0.7 / 50)
+    expected = (0.3 - 1.96 * spread, 0.3 + 1.96 * spread)
+    assert bootstrap_interval(matches, "AP50", groups=bursts) == pytest.approx(expected, abs=0.025)
+    alone = bootstrap_interval(matches, "AP50")
+    assert alone is not None
+    assert alone[1] - alone[0] < 0.5 * (expected[1] - expected[0])
+
+
+def test_groups_must_be_one_per_image() -> None:
+    with pytest.raises(ValueError, match="groups must be one per image"):
+        bootstrap_interval(one_object_each(np.ones(4, bool)), groups=["a"])
+    with pytest.raises(ValueError, match="resamples must be at least 1"):
+        list(resampled_weights(4, 0))

@@ -1,0 +1,111 @@
+"""Whether a runner did what the trace of its model promised."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int
+
+from cascade_exit.evaluation import DetectionArrays
+from cascade_exit.policies import Policy
+from cascade_exit.policies.operating_points import Values, rule_values
+from cascade_exit.policies.pooling import calibrated_scores
+from cascade_exit.runs import UserError
+from cascade_exit.runtime.runner import Stopped
+from cascade_exit.trace import Trace
+
+NEAR_THRESHOLD = 1e-4
+BOX_PX = 0.01
+SCORE = 1e-5
+
+
+@dataclass(frozen=True)
+class Kept:
+    """How a promise was kept.
+
+    Attributes:
+        images: compared.
+        exits_equal: images that stopped where the trace says.
+        near_threshold: images that stopped elsewhere because a rule's value is within 1e-4 of its threshold.
+        detections: compared.
+        cut_off: detections of one side alone, whose score is within 1e-5 of the lowest that is kept.
+        max_box_difference_px: over all coordinates of all boxes that both sides have.
+    """
+
+    images: int
+    exits_equal: int
+    near_threshold: int
+    detections: int
+    cut_off: int
+    max_box_difference_px: float
+
+
+def check_promise(policy: Policy, trace: Trace, places: Int[np.ndarray, " photo"], stopped: Sequence[Stopped]) -> Kept:
+    """Compares what a runner did with what the trace says that it does.
+
+    Args:
+        policy: of the runner.
+        trace: of its model, on the set.
+        places: of the photos in the trace.
+        stopped: the runner's answers to them.
+
+    Raises:
+        UserError: an image stopped elsewhere without being near a threshold, or gave other boxes.
+    """
+    choice = policy.choose(trace).tolist()
+    pairs = list(zip(places.tolist(), stopped, strict=True))
+    values = rule_values(trace, policy.rules, policy.calibration)
+    elsewhere = [one.exit_index != choice[place] for place, one in pairs]
+    for (place, one), other in zip(pairs, elsewhere, strict=True):
+        if other and not _near_threshold(policy, trace, values, place, min(one.exit_index, choice[place])):
+            raise UserError(
+                f"image {trace.truth[place].image_id}: the runner stopped at {one.exit_name}, the trace says "
+                f"{trace.header.exit_names[choice[place]]}; make the trace anew (`trace` with force=true)"
+            )
+    differences = [_compare(policy, trace, place, one) for place, one in pairs]
+    return Kept(
+        images=len(stopped),
+        exits_equal=len(stopped) - sum(elsewhere),
+        near_threshold=sum(elsewhere),
+        detections=sum(len(one.detections.scores) for one in stopped),
+        cut_off=sum(cut for _, cut in differences),
+        max_box_difference_px=max((difference for difference, _ in differences), default=0.0),
+    )
+
+
+def _near_threshold(policy: Policy, trace: Trace, values: Values, place: int, exit_index: int) -> bool:
+    name = trace.header.exit_names[exit_index]
+    return name in values and bool(abs(values[name][place] - policy.rules[name].threshold) < NEAR_THRESHOLD)
+
+
+def _compare(policy: Policy, trace: Trace, place: int, one: Stopped) -> tuple[float, int]:
+    """Largest difference of a coordinate, and detections of one side alone."""
+    table = trace.exits[one.exit_name].detections
+    rows = slice(table.offsets[place], table.offsets[place + 1])
+    scores = calibrated_scores(table, policy.calibration.get(one.exit_name))[rows]
+    promised = DetectionArrays(table.boxes[rows], scores, table.labels[rows])
+    found = DetectionArrays.from_tensors(one.detections)
+    return _difference(promised, found, f"image {trace.truth[place].image_id}, {one.exit_name}")
+
+
+def _difference(promised: DetectionArrays, found: DetectionArrays, where: str) -> tuple[float, int]:
+    distance = np.abs(promised.boxes[:, None] - found.boxes[None]).max(axis=-1, initial=0.0)
+    score_distance = np.abs(promised.scores[:, None] - found.scores[None])
+    alike = (promised.labels[:, None] == found.labels[None]) & (score_distance < SCORE) & (distance <= BOX_PX)
+    alone = [
+        (side, place)
+        for side, pairs in ((promised, alike), (found, alike.T))
+        for place in np.flatnonzero(~pairs.any(axis=1)).tolist()
+    ]
+    for side, place in alone:
+        if not _cut_off(side, place, promised):
+            raise UserError(
+                f"{where}: a box of label {side.labels[place]} with score {side.scores[place]:.4f} is not in both the "
+                "runner's answer and the trace; make the trace anew (`trace` with force=true)"
+            )
+    return float(distance[alike].max(initial=0.0)), len(alone)
+
+
+def _cut_off(side: DetectionArrays, place: int, promised: DetectionArrays) -> bool:
+    """Whether rounding may have decided that a detection is kept: its score is nearly the last one's."""
+    return bool(side.scores[place] <= promised.scores.min(initial=1.0) + SCORE)

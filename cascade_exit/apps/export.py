@@ -6,17 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from cascade_exit.apps.console import people
-from cascade_exit.apps.opening import open_call
+from cascade_exit.apps.opening import TrainedModel, open_call
+from cascade_exit.apps.policy_files import FoundPolicy
 from cascade_exit.config import Call, ExportConfig, run_app
-from cascade_exit.runs import Manifest, UserError, find_run, plain
+from cascade_exit.policies import read_policy
+from cascade_exit.runs import Manifest, UserError, atomic_write_text, find_run, plain
 from cascade_exit.runtime import rounded_to_16_bit, write_kept_model
 from cascade_exit.runtime.detector import model_fingerprint, read_model
+from cascade_exit.runtime.loading import POLICY
 
-FIGURES = ("images", "boxes", "data", "exits", "baseline", "intervals")
+FIGURES = ("images", "boxes", "data", "exits", "policy", "baseline", "bounds", "intervals")
 
 
 def work(config: ExportConfig, call: Call) -> Path:
-    """Writes the kept model; with `evaluation` its figures too."""
+    """Writes the kept model; with `evaluation` its figures, with `policy` the policy."""
     root, target = Path(config.runs_root), Path(config.models_root) / config.name
     folder = find_run(config.run, root)
     manifest = Manifest.read(folder)
@@ -27,6 +30,7 @@ def work(config: ExportConfig, call: Call) -> Path:
         if config.evaluation:
             figures = _figures(config.evaluation, root, model_fingerprint(target))
             write_kept_model(target, checkpoint, _details(config, manifest) | {"figures": figures})
+        _keep_policy(config.policy, target, root)
         run.manifest.metrics["kept"] = str(target)
         people().print(f"Kept as {target} ({(target / 'model.safetensors').stat().st_size / 1e6:.1f} MB).")
     return run.folder
@@ -52,6 +56,16 @@ def _details(config: ExportConfig, manifest: Manifest) -> dict[str, Any]:
 def _portable(command: str) -> str:
     """The command without the folders of the machine that it ran on: of absolute paths only the last name stays."""
     return re.sub(r"(?<==)/(?:[^\s/]*/)*([^\s/]*)", r"\1", command)
+
+
+def _keep_policy(reference: str | None, target: Path, root: Path) -> None:
+    """Puts a policy beside the weights, and takes away one of weights that lay there before."""
+    model, path = TrainedModel.open(str(target), root, "cpu"), target / POLICY
+    if reference:
+        atomic_write_text(path, FoundPolicy.open(reference, model, root).path.read_text())
+    elif path.exists() and read_policy(path).model != model.fingerprint:
+        path.unlink()
+        people().print(f"[yellow]Warning:[/] {path} was of other weights and is removed: tune run={target} makes one.")
 
 
 def _figures(reference: str, root: Path, fingerprint: str) -> dict[str, Any]:

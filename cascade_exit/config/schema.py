@@ -284,6 +284,7 @@ class ExportConfig(RunPlace):
         name: keeps it as models/<name>.
         format: torch keeps the weights, rounded to 16 bit.
         evaluation: the evaluate run whose figures go into model.json; it must have measured the 16-bit weights.
+        policy: the policy that is shipped as policy.json: a file or a tune run; it must be of the 16-bit weights.
         licence: of the starting weights.
         origin: of the starting weights.
         models_root: folder of kept models.
@@ -293,6 +294,7 @@ class ExportConfig(RunPlace):
     name: str
     format: Literal["torch"] = "torch"
     evaluation: str | None = None
+    policy: str | None = None
     licence: str | None = None
     origin: str | None = None
     models_root: str = not_identity("models")

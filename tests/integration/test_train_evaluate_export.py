@@ -9,7 +9,10 @@ from PIL import Image
 import cascade_exit
 from cascade_exit.evaluation import coco_metrics
 from cascade_exit.model.checkpoint import read_checkpoint
+from cascade_exit.policies import Policy, write_policy
+from cascade_exit.policies.rules import ThresholdRule
 from cascade_exit.runs import Manifest
+from cascade_exit.runtime.detector import model_fingerprint
 from cascade_exit.trace import read_trace
 
 FAST = ["experiment=debug_rooms", "trainer.progress=false", "model.input.size_px=96", "trainer.max_epochs=3"]
@@ -107,6 +110,29 @@ def test_evaluate_export_load_predict(trained, cli, tmp_path):
     assert drawn.code == 0, drawn.err
     with Image.open(drawn.run / "figures" / "photo.png.png") as picture:
         assert picture.width > 1000
+
+
+def test_export_ships_a_policy_of_the_kept_weights_and_no_other(trained, cli, tmp_path):
+    folder, _, root = trained
+    words = ["export", f"run={folder}", "name=tiny", f"models_root={tmp_path}", f"runs_root={root}"]
+    assert cli(*words).code == 0
+    kept, file = tmp_path / "tiny", tmp_path / "policy.json"
+    rules = {"exit1": ThresholdRule("max_score", 0.0)}
+    write_policy(file, Policy("0" * 16, ("chair",), rules, name="of others"))
+    refused = cli(*words, f"policy={file}")
+    assert refused.code == 1
+    assert "was tuned for model 0000000000000000" in refused.err
+    assert not (kept / "policy.json").exists()
+
+    write_policy(file, Policy(model_fingerprint(kept), ("chair",), rules, name="its own"))
+    assert cli(*words, f"policy={file}").code == 0
+    assert cli(*words).code == 0  # without naming it again: still of these weights
+    stopped = cascade_exit.load(kept, policy="shipped").detect(Image.new("RGB", (300, 200)))
+    assert stopped.exit_name == "exit1"
+
+    write_policy(kept / "policy.json", Policy("0" * 16, ("chair",), rules, name="of weights before"))
+    assert "was of other weights and is removed" in cli(*words).err
+    assert not (kept / "policy.json").exists()
 
 
 def test_evaluate_uses_the_run_s_own_data(trained, cli):

@@ -9,7 +9,7 @@ VERBS = {
     "train": "train a detector, or go on with one that was killed",
     "trace": "keep what every exit says of every image of a split, for policies",
     "evaluate": "measure every exit of a trained detector on a set",
-    "predict": "draw what each exit sees on your photos",
+    "predict": "draw what each exit sees on your photos or video",
     "export": "keep a trained detector as models/<name>",
     "describe": "show a data set, and what each exit of a model costs",
 }

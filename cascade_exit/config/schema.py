@@ -135,7 +135,7 @@ class PredictConfig(RunPlace):
 
     Attributes:
         run: the trained model: a run, or models/<name>.
-        source: a photo or a folder of photos.
+        source: a photo, a folder of photos, or a video.
         score_threshold: weaker boxes are not drawn.
         device: cpu, cuda, ….
     """

@@ -16,6 +16,7 @@ from cascade_exit.data.roles import ROLES, Role, SplitConfig
 from cascade_exit.data.sampler import EvaluationBatchSampler, ResumableBatchSampler
 from cascade_exit.data.sources import load_role, load_roles, open_images
 from cascade_exit.data.store import ImageStore
+from cascade_exit.data.video import Video, require_av
 
 __all__ = [
     "ROLES",
@@ -35,6 +36,7 @@ __all__ = [
     "Sample",
     "SplitConfig",
     "Targets",
+    "Video",
     "boxes_to_input",
     "boxes_to_original",
     "check_images",
@@ -46,6 +48,7 @@ __all__ = [
     "open_images",
     "read_coco",
     "read_image",
+    "require_av",
     "resize_image",
     "training_loader",
 ]

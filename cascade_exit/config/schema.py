@@ -43,6 +43,7 @@ class TrainConfig(TrainingConfig, RunPlace):
     run: str | None = not_identity(None)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         Schedule(self.schedule, self.trainer.max_epochs, self.model.exit_names)
         missing = [name for name in self.model.exit_names if name not in self.loss.exit_weights]
         if missing:

@@ -142,7 +142,8 @@ class CallbacksConfig:
 
     Attributes:
         ema_decay: of the averaged weights that are validated and kept (Lightning's EMAWeightAveraging); none: off.
-        early_stopping_epochs: stop after so many epochs without a better mean AP on val; none: never.
+        early_stopping_epochs: stop after so many epochs of the schedule's last period without a better mean AP on val;
+            none: never.
         pictures: images in the picture grid of each epoch; 0: none.
     """
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, LearningRateMonitor, RichProgressBar
+from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor, RichProgressBar
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 
@@ -15,11 +15,11 @@ from cascade_exit.data import CocoSet, ImageStore
 from cascade_exit.model.checkpoint import read_state_file
 from cascade_exit.runs import Run, UserError
 from cascade_exit.training.callbacks import (
-    MONITOR,
     ExactRandomness,
     ExitEvaluator,
     ExitPictures,
     LastCheckpoint,
+    LastPeriodStopping,
     ScheduleFreezing,
     best_checkpoint,
 )
@@ -124,7 +124,7 @@ def callbacks_of(config: TrainingConfig, sets: TrainingSets, run: Run) -> list[p
     if settings.ema_decay is not None:
         callbacks.append(EMAWeightAveraging(decay=settings.ema_decay))
     if settings.early_stopping_epochs is not None:
-        callbacks.append(EarlyStopping(MONITOR, mode="max", patience=settings.early_stopping_epochs))
+        callbacks.append(LastPeriodStopping(settings.early_stopping_epochs))
     if config.trainer.progress:
         callbacks.append(RichProgressBar())
     return callbacks

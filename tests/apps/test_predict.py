@@ -62,6 +62,13 @@ def test_every_frame_of_a_video_is_drawn_and_its_detections_are_those_of_the_fra
     assert predict(clip, "score_threshold=0.01").run == answer.run
 
 
+def test_a_device_that_is_not_there_is_one_line(predict, tmp_path):
+    Image.new("RGB", (40, 30)).save(tmp_path / "photo.png")
+    answer = predict(tmp_path / "photo.png", "device=gpu")
+    assert len(answer.errors) == 1
+    assert answer.errors[0].startswith("device=gpu: cannot be used here (")
+
+
 def test_what_cannot_be_read_is_one_line_and_leaves_nothing(predict, tmp_path):
     assert predict("nowhere.mp4").errors == ["source=nowhere.mp4: no such photo, folder or video"]
     (tmp_path / "empty").mkdir()

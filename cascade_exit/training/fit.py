@@ -35,6 +35,7 @@ NO_CONCERN = (
     "does not have many workers",
     "in eval mode at the start of training",  # frozen on purpose
     "is smaller than the logging interval",
+    "exists and is not empty",  # so is the folder of any run that goes on
     "LeafSpec",
 )
 

@@ -96,3 +96,13 @@ def _no_numbers(forward):
         return {name: output._replace(class_logits=output.class_logits * torch.nan) for name, output in outputs.items()}
 
     return broken
+
+
+def test_each_term_and_rate_is_logged_by_its_own_name(train, tmp_path):
+    train(*JOINT, "trainer.batch_size=2")
+    (table,) = tmp_path.glob("train/*/csv/*/metrics.csv")
+    names = set(table.read_text().splitlines()[0].split(","))
+    exits, parts = ("exit1", "exit2", "full"), ("classification", "localization")
+    assert {f"train/{name}/{part}" for name in exits for part in parts} <= names
+    assert {"train/loss", "train/distill", "lr-AdamW/trunk_weights", "lr-AdamW/rest_weights"} <= names
+    assert {f"val/{name}/{part}_confidence" for name in exits for part in ("mean", "std")} <= names

@@ -10,7 +10,7 @@ VERBS = {
     "trace": "keep what every exit says of every image of a split, for policies",
     "tune": "find where to stop early, from the trace of the calibrate role",
     "evaluate": "measure every exit of a trained detector on a set",
-    "predict": "draw what each exit sees on your photos",
+    "predict": "draw what each exit sees on your photos or video",
     "export": "keep a trained detector as models/<name>",
     "describe": "show a data set, and what each exit of a model costs",
 }

@@ -8,19 +8,28 @@ from cascade_exit.apps.results import Provenance, exit_figures, exit_table, set_
 from cascade_exit.config import Call, TrainConfig, run_app
 from cascade_exit.data import load_roles, open_images
 from cascade_exit.model.checkpoint import read_checkpoint
-from cascade_exit.runs import Run, find_run, plain
+from cascade_exit.runs import Run, UserError, find_run, plain
 from cascade_exit.runtime import Detector, detect_set
 from cascade_exit.runtime.detector import model_id
 from cascade_exit.tracking import finish_logger, make_logger
-from cascade_exit.training import CascadeModule, StartingWeights, TrainingSets, fit, starting_weights, weights_of_run
+from cascade_exit.training import (
+    CascadeModule,
+    StartingWeights,
+    TrainingSets,
+    check_trainer,
+    fit,
+    starting_weights,
+    weights_of_run,
+)
 
 
 def work(config: TrainConfig, call: Call) -> Path:
     """Trains, unless the run is finished already."""
     console = people()
+    check_trainer(config)
     weights, parents = _start(config)
     # Built once for its own checks, so that a model that cannot be built is refused before any data is read.
-    weights.load_into(CascadeModule(config, config.data.classes).detector)
+    report = weights.load_into(CascadeModule(config, config.data.classes).detector)
     sets = load_roles(config.data, ("train", "val"), progress=True)
     fingerprints: dict[str, str] = {role: images.fingerprint for role, images in sets.items()}
     if weights.fingerprint:
@@ -29,6 +38,8 @@ def work(config: TrainConfig, call: Call) -> Path:
         if not run.finished:
             if run.resumed:
                 console.print(f"Going on with {run.folder} (try {run.manifest.tries}).")
+            elif report:
+                console.print(f"Starting from {weights.source}: {report.summary()}.", highlight=False)
             store = open_images(sets.values(), config.data, progress=True)
             training = TrainingSets(sets["train"], sets["val"], store, config.data.workers)
             _train(config, training, weights, run)
@@ -45,7 +56,10 @@ def _start(config: TrainConfig) -> tuple[StartingWeights, list[str]]:
     reference = config.run or config.init
     if not config.run and (reference in ("scratch", "imagenet", "coco") or Path(reference).expanduser().is_file()):
         return starting_weights(reference, config.model), []
-    folder = find_run(reference, Path(config.runs_root))
+    try:
+        folder = find_run(reference, Path(config.runs_root))
+    except UserError as error:
+        raise UserError(f"{'run' if config.run else 'init'}={reference}: no such file or run: {error}") from error
     return weights_of_run(reference, folder), [model_id(folder)]
 
 

@@ -117,7 +117,7 @@ def _refuse_what_hydra_would(verb: str, overrides: tuple[str, ...]) -> None:
     """Composes once beforehand: Hydra's own message about an unknown key names no close one."""
     try:
         compose(verb, list(overrides))
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: a group's name is a number
         _exit([_explain(error, verb, overrides)], USAGE_ERROR)
 
 

@@ -49,6 +49,7 @@ class TrainConfig(TrainingConfig, RunPlace):
     run: str | None = not_identity(None)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         Schedule(self.schedule, self.trainer.max_epochs, self.model.exit_names)
         missing = [name for name in self.model.exit_names if name not in self.loss.exit_weights]
         if missing:
@@ -260,7 +261,7 @@ class PredictConfig(RunPlace):
 
     Attributes:
         run: the trained model: a run, or models/<name>.
-        source: a photo or a folder of photos.
+        source: a photo, a folder of photos, or a video.
         score_threshold: weaker boxes are not drawn.
         device: cpu, cuda, ….
     """

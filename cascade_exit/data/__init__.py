@@ -18,6 +18,7 @@ from cascade_exit.data.roles import ROLES, Role, SplitConfig
 from cascade_exit.data.sampler import EvaluationBatchSampler, ResumableBatchSampler
 from cascade_exit.data.sources import load_role, load_roles, open_images
 from cascade_exit.data.store import ImageStore
+from cascade_exit.data.video import Video, require_av
 
 __all__ = [
     "ROLES",
@@ -38,6 +39,7 @@ __all__ = [
     "Sample",
     "SplitConfig",
     "Targets",
+    "Video",
     "boxes_to_input",
     "boxes_to_original",
     "check_images",
@@ -50,6 +52,7 @@ __all__ = [
     "read_coco",
     "read_image",
     "read_inputs",
+    "require_av",
     "resize_image",
     "training_loader",
 ]

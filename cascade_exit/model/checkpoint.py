@@ -52,7 +52,7 @@ def read_state_file(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged file; all mean the same to the reader
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"{path}: not readable as weights ({reason[:120]})") from error
+        raise UserError(f"{path}: not readable as weights ({reason.split('. ')[0][:120]})") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected a dict of tensors, got {type(content).__name__}")
     return content

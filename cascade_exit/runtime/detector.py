@@ -12,7 +12,7 @@ from torch import Tensor
 from cascade_exit.data import ClassMap, read_image, resize_image
 from cascade_exit.model import FULL, Detections, decode
 from cascade_exit.model.checkpoint import Checkpoint, read_checkpoint
-from cascade_exit.runs import Manifest
+from cascade_exit.runs import Manifest, UserError
 from cascade_exit.runtime.kept_model import DESCRIPTION, WEIGHTS, read_kept_model
 
 Photo = str | Path | Image.Image | np.ndarray | Tensor
@@ -29,12 +29,15 @@ class Detector:
     Attributes:
         class_map: what the labels mean.
         exit_names: from shallow to deep.
+
+    Raises:
+        UserError: there is no such device here.
     """
 
     def __init__(self, checkpoint: Checkpoint, device: str | torch.device = "cpu") -> None:
         self.checkpoint = checkpoint
         self.class_map: ClassMap = checkpoint.class_map
-        self.device = torch.device(device)
+        self.device = _usable(device)
         self.network = checkpoint.detector().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.exit_names = self.network.exit_names
 
@@ -62,6 +65,15 @@ class Detector:
         outputs = self.network(resized[None].to(self.device))
         settings = self.checkpoint.model.input, size, self.checkpoint.decoding
         return {name: decode(output, self.network.grid, *settings)[0] for name, output in outputs.items()}
+
+
+def _usable(device: str | torch.device) -> torch.device:
+    try:
+        return torch.zeros((), device=device).device
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without it
+        raise UserError(
+            f"device={device}: cannot be used here ({str(error).splitlines()[0]}); give device=cpu"
+        ) from error
 
 
 def as_pixels(photo: Photo) -> UInt8[Tensor, "3 height width"]:

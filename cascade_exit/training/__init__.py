@@ -8,7 +8,7 @@ from cascade_exit.training.config import (
     TrainerConfig,
     TrainingConfig,
 )
-from cascade_exit.training.fit import TrainingSets, fit
+from cascade_exit.training.fit import TrainingSets, check_trainer, fit
 from cascade_exit.training.init import StartingWeights, starting_weights, weights_of_run
 from cascade_exit.training.module import CascadeModule
 from cascade_exit.training.schedule import Schedule
@@ -24,6 +24,7 @@ __all__ = [
     "TrainerConfig",
     "TrainingConfig",
     "TrainingSets",
+    "check_trainer",
     "fit",
     "starting_weights",
     "weights_of_run",

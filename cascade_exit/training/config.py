@@ -142,7 +142,8 @@ class CallbacksConfig:
 
     Attributes:
         ema_decay: of the averaged weights that are validated and kept (Lightning's EMAWeightAveraging); none: off.
-        early_stopping_epochs: stop after so many epochs without a better mean AP on val; none: never.
+        early_stopping_epochs: stop after so many epochs of the schedule's last period without a better mean AP on val;
+            none: never.
         pictures: images in the picture grid of each epoch; 0: none.
     """
 
@@ -184,3 +185,7 @@ class TrainingConfig:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     callbacks: CallbacksConfig = field(default_factory=CallbacksConfig)
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed must be between 0 and 2**32 - 1, got {self.seed}")

@@ -6,19 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, LearningRateMonitor, RichProgressBar
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor, RichProgressBar
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 
 from cascade_exit.data import CocoSet, ImageStore
 from cascade_exit.model.checkpoint import read_state_file
-from cascade_exit.runs import Run
+from cascade_exit.runs import Run, UserError
 from cascade_exit.training.callbacks import (
-    MONITOR,
     ExactRandomness,
     ExitEvaluator,
     ExitPictures,
     LastCheckpoint,
+    LastPeriodStopping,
     ScheduleFreezing,
     best_checkpoint,
 )
@@ -34,6 +35,7 @@ NO_CONCERN = (
     "does not have many workers",
     "in eval mode at the start of training",  # frozen on purpose
     "is smaller than the logging interval",
+    "exists and is not empty",  # so is the folder of any run that goes on
     "LeafSpec",
 )
 
@@ -123,13 +125,29 @@ def callbacks_of(config: TrainingConfig, sets: TrainingSets, run: Run) -> list[p
     if settings.ema_decay is not None:
         callbacks.append(EMAWeightAveraging(decay=settings.ema_decay))
     if settings.early_stopping_epochs is not None:
-        callbacks.append(EarlyStopping(MONITOR, mode="max", patience=settings.early_stopping_epochs))
+        callbacks.append(LastPeriodStopping(settings.early_stopping_epochs))
     if config.trainer.progress:
         callbacks.append(RichProgressBar())
     return callbacks
 
 
-def build_trainer(config: TrainingConfig, callbacks: list[pl.Callback], logger: Logger, folder: Path) -> pl.Trainer:
+def check_trainer(config: TrainingConfig) -> None:
+    """Refuses devices and strategies that this machine does not have, before the long work starts.
+
+    Raises:
+        UserError: Lightning cannot train with `config.trainer` here.
+    """
+    settings = config.trainer
+    try:
+        build_trainer(config, [], False, Path())
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
+        asked = ", ".join(f"{key}={getattr(settings, key)}" for key in ("accelerator", "devices", "strategy"))
+        raise UserError(f"trainer ({asked}): {str(error).splitlines()[0]}") from error
+
+
+def build_trainer(
+    config: TrainingConfig, callbacks: list[pl.Callback], logger: Logger | bool, folder: Path
+) -> pl.Trainer:
     """Lightning's trainer with our settings."""
     settings = config.trainer
     return pl.Trainer(

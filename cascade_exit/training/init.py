@@ -42,7 +42,10 @@ class StartingWeights:
         """
         if self.state is None:
             return None
-        report = load_what_fits(detector, recognise(self.state, detector.trunk))
+        try:
+            report = load_what_fits(detector, recognise(self.state, detector.trunk))
+        except UserError as error:
+            raise UserError(f"init={self.source}: {error}") from error
         if not report.loaded:
             raise UserError(
                 f"init={self.source}: none of its {len(self.state)} tensors fits this model; check model.backbone"

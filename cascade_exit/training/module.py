@@ -11,7 +11,7 @@ from cascade_exit.data import Batch, BatchAugmenter
 from cascade_exit.losses import CascadeCriterion
 from cascade_exit.model import CascadeDetector, Detections, ExitOutput, decode, mean_confidence
 from cascade_exit.runs import to_plain
-from cascade_exit.training.config import TrainingConfig
+from cascade_exit.training.config import TrainerConfig, TrainingConfig
 from cascade_exit.training.schedule import Schedule
 
 
@@ -39,7 +39,7 @@ class CascadeModule(pl.LightningModule):
         self.schedule = Schedule(config.schedule, config.trainer.max_epochs, exit_names)
         batchwise = config.augment.kind == "batch"
         self.augmenter = BatchAugmenter(config.augment, config.model.input, config.seed) if batchwise else None
-        self.memory_format = torch.channels_last if config.trainer.channels_last else torch.contiguous_format
+        self.memory_format = _memory_format(config.trainer)
         self.detector.to(memory_format=self.memory_format)
         # Before DDP looks at the parameters: what never learns must not be waited for.
         self.detector.trunk.features[: config.optimizer.frozen_features].requires_grad_(False)
@@ -100,3 +100,11 @@ class CascadeModule(pl.LightningModule):
                     {"params": chosen, "lr": config.lr * scale, "weight_decay": decay, "name": f"{place}_{kind}"}
                 )
         return groups
+
+
+def _memory_format(settings: TrainerConfig) -> torch.memory_format:
+    # On the CPU, torch's bfloat16 gradient of a depthwise convolution on a 1x1 map reads memory that nobody wrote,
+    # but only channels last (seen in 2.15): a rare NaN.
+    on_cpu = settings.accelerator == "cpu" or not torch.accelerator.is_available()
+    unsafe = settings.precision == "bf16-mixed" and on_cpu
+    return torch.channels_last if settings.channels_last and not unsafe else torch.contiguous_format

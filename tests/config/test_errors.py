@@ -38,6 +38,8 @@ def test_all_mistakes_at_once(cli):
         (["model.exits.exit1.context=features"], "model: exits.exit1.context must be none: there is no exit before it"),
         (["schedule=joint", "optimizer=finetune"], "optimizer.frozen_features must be 0 with init=scratch"),
         (["data.split.val=1.5"], "data.split"),
+        (["seed=-1"], "seed must be between 0 and 2**32 - 1, got -1"),
+        (["model=3"], "Config group override must be a string or a list"),
     ],
 )
 def test_one_clear_line(cli, words, line):
@@ -52,6 +54,30 @@ def test_missing_data_is_one_line_and_leaves_nothing(cli, tmp_path):
     assert answer.code == 1
     assert answer.errors == ["data.root=/nowhere: folder does not exist"]
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["init=nowhere.pt"], "init=nowhere.pt: no such file or run: "),
+        (["run=nowhere"], "run=nowhere: no such file or run: "),
+        (
+            ["trainer=cpu", "trainer.devices=0"],
+            "trainer (accelerator=cpu, devices=0, strategy=auto): `Trainer(devices=0)`",
+        ),
+        (
+            ["trainer.accelerator=gpuu"],
+            "trainer (accelerator=gpuu, devices=auto, strategy=auto): You selected an invalid",
+        ),
+        (["trainer.strategy=dddp"], "trainer (accelerator=auto, devices=auto, strategy=dddp): You selected an invalid"),
+    ],
+)
+def test_what_is_not_there_is_one_line_and_leaves_nothing(cli, tmp_path, words, line):
+    answer = cli("train", *words, f"data.root={tmp_path}/rooms", f"runs_root={tmp_path}/runs")
+    assert answer.code == 1
+    assert len(answer.errors) == 1
+    assert answer.errors[0].startswith(line)
+    assert not list(tmp_path.iterdir())
 
 
 def test_unknown_verb(cli):

@@ -64,6 +64,19 @@ def test_same_command_shows_the_finished_run(trained, cli):
     assert (folder / "manifest.json").read_text() == before
 
 
+def test_going_on_from_a_finished_run_is_a_new_run_with_that_parent(trained, cli):
+    folder, words, _ = trained
+    answer = cli(*words, f"run={folder.name[-8:]}", "callbacks.ema_decay=null", "trainer.limit_train_batches=1")
+    assert answer.code == 0, answer.err
+    manifest = Manifest.read(answer.run)
+    assert manifest.parents == [folder.name[-8:]]
+    tensors = len(read_checkpoint(folder / "checkpoints" / "best.ckpt").state)
+    assert (
+        f"Starting from {folder.name[-8:]}: {tensors} tensors taken over, 0 of another shape, 0 missing" in answer.err
+    )
+    assert manifest.metrics["init"].startswith(f"{tensors} tensors taken over")
+
+
 def test_evaluate_export_load_predict(trained, cli, tmp_path):
     folder, _, root = trained
     models = tmp_path / "models"

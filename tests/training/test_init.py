@@ -51,6 +51,12 @@ def test_not_a_file_of_weights(tmp_path):
         starting_weights(str(tmp_path / "weights.pt"), ModelConfig())
 
 
+def test_foreign_names_are_said_with_the_file():
+    weights = StartingWeights("foreign.pt", {"a": torch.zeros(1)}, "x")
+    with pytest.raises(UserError, match=r"init=foreign\.pt: weights must be named .* got a$"):
+        weights.load_into(CascadeDetector(build(ModelConfig, SMALL), 1))
+
+
 @pytest.mark.parametrize(
     ("source", "backbone", "line"),
     [

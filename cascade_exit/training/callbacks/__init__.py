@@ -5,6 +5,7 @@ from cascade_exit.training.callbacks.evaluator import MONITOR, ExitEvaluator
 from cascade_exit.training.callbacks.exactness import ExactRandomness
 from cascade_exit.training.callbacks.freezing import ScheduleFreezing
 from cascade_exit.training.callbacks.pictures import ExitPictures
+from cascade_exit.training.callbacks.stopping import LastPeriodStopping
 
 __all__ = [
     "MONITOR",
@@ -12,6 +13,7 @@ __all__ = [
     "ExitEvaluator",
     "ExitPictures",
     "LastCheckpoint",
+    "LastPeriodStopping",
     "ScheduleFreezing",
     "best_checkpoint",
 ]

@@ -10,7 +10,7 @@ from torch import Tensor
 from cascade_exit.data import Batch, CocoSet
 from cascade_exit.evaluation import ExitAP, ImageTruth
 from cascade_exit.losses import trivial_loss_warnings
-from cascade_exit.runs import Record, Run
+from cascade_exit.runs import Record, Run, UserError
 
 # Mean over the exits: a checkpoint with one good exit and one bad is no good cascade.
 MONITOR = "val/mean_AP"
@@ -62,7 +62,17 @@ class ExitEvaluator(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Collects what each exit found."""
+        """Collects what each exit found.
+
+        Raises:
+            UserError: training has diverged.
+        """
+        for name, values in outputs["confidence"].items():
+            if not values.isfinite().all():
+                raise UserError(
+                    f"{name} answers with values that are no numbers in epoch {trainer.current_epoch}: training has "
+                    f"diverged; lower optimizer.lr, set optimizer.gradient_clip, or give trainer.precision=32-true"
+                )
         self.metric.update(batch.image_ids, outputs["detections"])
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -9,10 +9,11 @@ from rich.console import Console
 from cascade_exit.apps.console import people
 from cascade_exit.apps.opening import TrainedModel, open_call
 from cascade_exit.apps.results import Provenance, difficulty_table, exit_figures, exit_table, set_facts, write_metrics
-from cascade_exit.config import Call, EvaluateConfig, run_app
+from cascade_exit.config import Call, EvaluateConfig
 from cascade_exit.data import CocoSet, ImageStore, load_role, open_images
 from cascade_exit.evaluation import ExitAP, ImageTruth, Measure, bootstrap_interval, coco_metrics, match_detections
 from cascade_exit.model import FULL
+from cascade_exit.orchestration import run_verb
 from cascade_exit.runs import Run, UserError
 from cascade_exit.runtime import detect_set
 from cascade_exit.visualization import save_exit_grid, spread_ids
@@ -116,7 +117,7 @@ def _show(run: Run, model: TrainedModel, role: str, console: Console) -> None:
 
 def main() -> None:
     """The command line."""
-    run_app("evaluate", EvaluateConfig, work)
+    run_verb("evaluate", EvaluateConfig, work)
 
 
 if __name__ == "__main__":

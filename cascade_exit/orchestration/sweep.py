@@ -18,7 +18,7 @@ from cascade_exit.orchestration.progress import Progress
 from cascade_exit.orchestration.settings import LaunchConfig
 from cascade_exit.orchestration.standing import Standing, ap_of_exits, job_standing, run_of_process
 from cascade_exit.orchestration.view import View
-from cascade_exit.runs import Manifest, UserError, hold_lock
+from cascade_exit.runs import Manifest, UserError, hold_lock, utc_now
 
 POLL_SECONDS = 0.25
 READ_SECONDS = 2.0  # between two looks at the records of running jobs
@@ -154,7 +154,7 @@ class Sweep:
             return
         if run := run_of_process(running.job, running.process.pid):
             running.progress.found(run)
-            self._ledger.write(replace(self.rows[running.job.id], run=str(run)))
+            self._ledger.write(replace(self.rows[running.job.id], run=str(run), time=utc_now()))
 
     def _collect(self) -> None:
         for running in list(self._running):

@@ -213,11 +213,11 @@ class Sweep:
         """Ends what still runs: SIGTERM, and SIGKILL after a grace time or at a second signal."""
         if not self._running:
             return
-        self._view.say(None, f"Ending {len(self._running)} jobs; once more to end them at once.")
         for running in self._running:
             # Looked up, not written down yet: a ledger that cannot be written must not keep a job alive.
             running.progress.run = running.progress.run or run_of_process(running.job, running.process.pid)
             running.process.ask_to_end()
+        self._view.say(None, f"Ending {len(self._running)} jobs; once more to end them at once.")
         end, signals = time.monotonic() + GRACE_SECONDS, len(caught)
         codes: dict[int, int] = {}
         try:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -37,12 +38,14 @@ class View:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._live:
-            self._live.stop()
+            with _terminal_may_be_gone():
+                self._live.stop()
 
     def say(self, job: Job | None, text: str) -> None:
         """A line that stays."""
         name = f"{job.id} ({self._names[job.id]}): " if job else ""
-        self._console.print(escape(f"{name}{text}"), highlight=False)
+        with _terminal_may_be_gone():
+            self._console.print(escape(f"{name}{text}"), highlight=False)
 
     def refresh(self, running: Sequence[tuple[Job, Progress, float, str | None]], waiting: int, ended: int) -> None:
         """Shows how far running jobs are.
@@ -90,7 +93,7 @@ def dry_run_table(jobs: Sequence[Job], standings: Mapping[str, Standing], folder
 
 
 def end_table(jobs: Sequence[Job], rows: Mapping[str, LedgerRow], folder: Path) -> Table:
-    """All jobs: state, tries, seconds, AP of every exit, and the line that ended those that failed."""
+    """All jobs: state, tries, seconds, AP of every exit, id of the run, and the line that ended those that failed."""
     exits = list(dict.fromkeys(name for job in jobs if job.id in rows for name in rows[job.id].metrics))
     failed = any(row.error for row in rows.values())
     table = Table(title=f"{folder}: {len(jobs)} jobs", title_justify="left")
@@ -98,7 +101,7 @@ def end_table(jobs: Sequence[Job], rows: Mapping[str, LedgerRow], folder: Path) 
     table.add_column("state")
     for column in ("tries", "seconds", *exits):
         table.add_column(column, justify="right")
-    table.add_column("run", overflow="fold")
+    table.add_column("run")
     if failed:
         table.add_column("error", overflow="fold")
     names = labels(jobs)
@@ -108,11 +111,16 @@ def end_table(jobs: Sequence[Job], rows: Mapping[str, LedgerRow], folder: Path) 
         cells = [escape(names[job.id]), f"[{_COLOURS[state]}]{state}[/]"]
         cells += [str(row.tries), f"{row.seconds:.0f}"] if row else ["", ""]
         cells += [_ap(row.metrics.get(name) if row else None) for name in exits]
-        cells.append(escape(Path(row.run).name) if row and row.run else "")
+        cells.append(Path(row.run).name.rsplit("-", 1)[-1] if row and row.run else "")
         if failed:
             cells.append(escape(f"{row.error} (logs/{job.id}.log)") if row and row.error else "")
         table.add_row(*cells)
     return table
+
+
+def _terminal_may_be_gone() -> AbstractContextManager[None]:
+    """A terminal that was closed takes no more lines; the sweep must still end its jobs."""
+    return suppress(OSError)
 
 
 def _epoch(progress: Progress) -> str:

@@ -28,14 +28,16 @@ class Bench:
         config, identity = stub_settings(overrides)
         return Job("train", overrides, config | more, identity)
 
-    def sweep(self, jobs: list[Job], folder: str | None = None, gpus: tuple[str, ...] = (), **settings) -> tuple:
+    def sweep(
+        self, jobs: list[Job], folder: str | None = None, gpus: tuple[str, ...] = (), screen=None, **settings
+    ) -> tuple:
         """Runs a sweep; gives its exit code and the last rows by number."""
-        console = Console(file=io.StringIO(), width=200)
+        console = Console(file=screen or io.StringIO(), width=200, force_terminal=screen is not None)
         with View(console, labels(jobs)) as view:
             place = self.root / "sweeps" / (folder or sweep_id(jobs))
             sweep = Sweep(jobs, LaunchConfig(**settings), place, view, gpus, self.command)
             code = sweep.run()
-        self.said, self.folder = console.file.getvalue(), place
+        self.said, self.folder = "" if screen else console.file.getvalue(), place
         return code, {job.config["number"]: sweep.rows.get(job.id) for job in jobs}
 
     @staticmethod

@@ -1,5 +1,6 @@
 """Sweeps end with what their runs' manifests say, however often and by whomever they are interrupted."""
 
+import io
 import os
 import signal
 import subprocess
@@ -88,6 +89,19 @@ def test_sigterm_ends_every_child_and_the_next_call_goes_on(bench):
     assert code == 0
     assert [rows[n].tries for n in (1, 2, 3, 4)] == [1, 2, 2, 1]
     assert Manifest.read(bench.root / rows[2].run).tries == 2
+
+
+def test_a_closed_terminal_ends_every_child(bench):
+    class Screen(io.StringIO):
+        def write(self, text):
+            if (bench.root / "working-1").exists():
+                raise OSError(5, "Input/output error")
+            return super().write(text)
+
+    bench.when("working-1", then=lambda: end_this(signal.SIGHUP))
+    code, rows = bench.sweep([bench.job(1, "wait=true")], screen=Screen())
+    assert (code, rows[1].state) == (128 + signal.SIGHUP, "interrupted")
+    assert not alive(int(bench.starts(1)[0][0]))
 
 
 def test_a_job_that_will_not_end_is_killed_with_all_it_started(bench, monkeypatch):

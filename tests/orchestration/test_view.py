@@ -44,13 +44,13 @@ def test_live_table_on_a_terminal():
 
 def test_end_table_shows_every_job():
     rows = {
-        JOBS[0].id: LedgerRow(JOBS[0].id, (), "finished", 1, 60.0, "runs/train/x-1", metrics={"exit1/AP": 0.1}),
+        JOBS[0].id: LedgerRow(JOBS[0].id, (), "finished", 1, 60.0, "runs/train/x-ab12cd34", metrics={"exit1/AP": 0.1}),
         JOBS[1].id: LedgerRow(JOBS[1].id, (), "failed", 2, 3.0, error="OSError: [Errno 28] full"),
     }
     console = shown(terminal=False)
     console.print(end_table(JOBS, rows, Path("sweeps/x")))
     lines = console.file.getvalue().splitlines()
     [first], [second], [third] = ([line for line in lines if f"seed={n}" in line] for n in (1, 2, 3))
-    assert all(part in first for part in ("finished", "60", "0.100", "x-1"))
+    assert all(part in first for part in ("finished", "60", "0.100", "ab12cd34"))
     assert all(part in second for part in ("failed", "OSError: [Errno 28] full", f"logs/{JOBS[1].id}.log"))
     assert "waiting" in third

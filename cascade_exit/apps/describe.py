@@ -10,9 +10,10 @@ from rich.table import Table
 
 from cascade_exit.apps.console import people
 from cascade_exit.apps.opening import open_call
-from cascade_exit.config import Call, DescribeConfig, run_app
+from cascade_exit.config import Call, DescribeConfig
 from cascade_exit.data import ROLES, CocoSet, load_role
 from cascade_exit.model import CascadeDetector, exit_costs
+from cascade_exit.orchestration import run_verb
 from cascade_exit.runs import UserError, atomic_write_json, plain
 
 
@@ -100,7 +101,7 @@ def _role_table(roles: Mapping[str, Mapping[str, Any]], classes: tuple[str, ...]
 
 def main() -> None:
     """The command line."""
-    run_app("describe", DescribeConfig, work)
+    run_verb("describe", DescribeConfig, work)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from cascade_exit.apps.policy_files import FoundPolicy
 from cascade_exit.apps.policy_tables import corruption_table, crossfit_table, kinds_table, policy_table
 from cascade_exit.apps.results import Provenance, exit_figures, exit_table, set_facts, write_metrics
 from cascade_exit.apps.trace import find_or_make_trace
-from cascade_exit.config import Call, EvaluateConfig, TraceConfig, run_app
+from cascade_exit.config import Call, EvaluateConfig, TraceConfig
 from cascade_exit.data import load_role, open_images
 from cascade_exit.evaluation import (
     DetectionArrays,
@@ -25,6 +25,7 @@ from cascade_exit.evaluation import (
     image_kinds,
     match_detections,
 )
+from cascade_exit.orchestration import run_verb
 from cascade_exit.policies.reporting import figures_by_kind
 from cascade_exit.runs import Run, UserError
 from cascade_exit.runtime import detect_set
@@ -161,7 +162,7 @@ def _show(run: Run, model: TrainedModel, role: str, console: Console) -> None:
 
 def main() -> None:
     """The command line."""
-    run_app("evaluate", EvaluateConfig, work)
+    run_verb("evaluate", EvaluateConfig, work)
 
 
 if __name__ == "__main__":

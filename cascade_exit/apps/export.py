@@ -8,7 +8,8 @@ from typing import Any
 from cascade_exit.apps.console import people
 from cascade_exit.apps.opening import TrainedModel, open_call
 from cascade_exit.apps.policy_files import FoundPolicy
-from cascade_exit.config import Call, ExportConfig, run_app
+from cascade_exit.config import Call, ExportConfig
+from cascade_exit.orchestration import run_verb
 from cascade_exit.policies import read_policy
 from cascade_exit.runs import Manifest, UserError, atomic_write_text, find_run, plain
 from cascade_exit.runtime import rounded_to_16_bit, write_kept_model
@@ -82,7 +83,7 @@ def _figures(reference: str, root: Path, fingerprint: str) -> dict[str, Any]:
 
 def main() -> None:
     """The command line."""
-    run_app("export", ExportConfig, work)
+    run_verb("export", ExportConfig, work)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ from rich.progress import track
 
 from cascade_exit.apps.console import people
 from cascade_exit.apps.opening import open_call
-from cascade_exit.config import Call, PredictConfig, run_app
+from cascade_exit.config import Call, PredictConfig
 from cascade_exit.data import ClassMap, Video, read_image
 from cascade_exit.evaluation import DetectionArrays
+from cascade_exit.orchestration import run_verb
 from cascade_exit.runs import UserError, atomic_path, atomic_write_json, find_run
 from cascade_exit.runtime import Detector
 from cascade_exit.runtime.detector import model_fingerprint, model_id, read_model
@@ -112,7 +113,7 @@ def _rows(found: DetectionArrays, class_map: ClassMap, score_threshold: float) -
 
 def main() -> None:
     """The command line."""
-    run_app("predict", PredictConfig, work)
+    run_verb("predict", PredictConfig, work)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ from rich.table import Table
 
 from cascade_exit.apps.console import people
 from cascade_exit.apps.opening import TrainedModel, open_call
-from cascade_exit.config import Call, TraceConfig, run_app
+from cascade_exit.config import Call, TraceConfig
 from cascade_exit.data import CocoSet, load_role, open_images
+from cascade_exit.orchestration import run_verb
 from cascade_exit.runs import Manifest, Run
 from cascade_exit.runtime import trace_set
 from cascade_exit.trace import Trace, check_trace, read_trace, write_trace
@@ -104,7 +105,7 @@ def _table(run: Run, title: str) -> Table:
 
 def main() -> None:
     """The command line."""
-    run_app("trace", TraceConfig, work)
+    run_verb("trace", TraceConfig, work)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,10 @@ from pathlib import Path
 from cascade_exit.apps.console import people
 from cascade_exit.apps.opening import open_call
 from cascade_exit.apps.results import Provenance, exit_figures, exit_table, set_facts, write_metrics
-from cascade_exit.config import Call, TrainConfig, run_app
+from cascade_exit.config import Call, TrainConfig
 from cascade_exit.data import load_roles, open_images
 from cascade_exit.model.checkpoint import read_checkpoint
+from cascade_exit.orchestration import run_verb
 from cascade_exit.runs import Run, UserError, find_run, plain
 from cascade_exit.runtime import Detector, detect_set
 from cascade_exit.runtime.detector import model_id
@@ -82,7 +83,7 @@ def _train(config: TrainConfig, sets: TrainingSets, weights: StartingWeights, ru
 
 def main() -> None:
     """The command line."""
-    run_app("train", TrainConfig, work)
+    run_verb("train", TrainConfig, work)
 
 
 if __name__ == "__main__":

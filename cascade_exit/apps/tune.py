@@ -13,9 +13,10 @@ from cascade_exit.apps.policy_figures import draw_figures, draw_pictures
 from cascade_exit.apps.trace import find_or_make_trace
 from cascade_exit.apps.tuning_outcome import CostTable, StaticPoint, tune_by_objective, tune_by_risk
 from cascade_exit.apps.tuning_record import FIGURES, RECORD, find_references, record_outcome, show_record
-from cascade_exit.config import Call, TraceConfig, TuneConfig, run_app
+from cascade_exit.config import Call, TraceConfig, TuneConfig
 from cascade_exit.data import CocoSet, ImageStore, load_role, read_inputs
 from cascade_exit.evaluation import average_precision
+from cascade_exit.orchestration import run_verb
 from cascade_exit.policies import write_policy
 from cascade_exit.policies.distributions import statistic_distributions
 from cascade_exit.policies.pooling import calibrated_matches, fit_calibration
@@ -144,7 +145,7 @@ def _measured(
 
 def main() -> None:
     """The command line."""
-    run_app("tune", TuneConfig, work)
+    run_verb("tune", TuneConfig, work)
 
 
 if __name__ == "__main__":

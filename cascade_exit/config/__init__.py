@@ -1,6 +1,6 @@
 """The command line's configuration: the rooms' settings composed, validated, and explained when wrong."""
 
-from cascade_exit.config.app import Call, run_app
+from cascade_exit.config.app import Call, Task, read_jobs, refuse, run_app
 from cascade_exit.config.schema import (
     DescribeConfig,
     EvaluateConfig,
@@ -21,8 +21,11 @@ __all__ = [
     "PredictConfig",
     "RiskConfig",
     "RunPlace",
+    "Task",
     "TraceConfig",
     "TrainConfig",
     "TuneConfig",
+    "read_jobs",
+    "refuse",
     "run_app",
 ]

@@ -4,13 +4,16 @@ import logging
 import re
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar, cast
 
 import hydra
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -21,6 +24,7 @@ from cascade_exit.runs import SchemaError, UserError, build, closest
 C = TypeVar("C")
 CONFIG_PACKAGE = "cascade_exit.conf"
 USAGE_ERROR = 2
+_LAUNCHER = "hydra.launcher."
 
 
 @dataclass(frozen=True)
@@ -50,14 +54,36 @@ def run_app(verb: str, schema: type[C], work: Callable[[C, Call], Path]) -> None
     """
     words = sys.argv[1:]
     call = Call(verb, " ".join(["cascade-exit", verb, *words]), tuple(w for w in words if not w.startswith("-")))
-    if not any(word in words for word in ("-m", "--multirun", "--help", "--hydra-help", "--info")):
-        _refuse_what_hydra_would(verb, call.overrides)
-
-    def task(config: DictConfig) -> None:
-        print(_run(config, schema, work, call))
-
     warnings.filterwarnings("ignore", message=".*Defaults list is missing `_self_`.*")
+    if not any(word in words for word in ("--help", "--hydra-help", "--info")):
+        try:
+            if any(word in words for word in ("-m", "--multirun")):
+                read_jobs(verb, schema, split_into_jobs(verb, call.overrides))
+            else:
+                _refuse_what_hydra_would(verb, call.overrides)
+        except SchemaError as error:
+            refuse(error.lines)
+    task = Task(schema, work, call)
     hydra.main(version_base="1.3", config_path=f"pkg://{CONFIG_PACKAGE}", config_name=verb)(task)()
+
+
+@dataclass(frozen=True)
+class Task(Generic[C]):
+    """A verb as Hydra calls it; a launcher reads its call and schema.
+
+    Attributes:
+        schema: the dataclass that the values must fit.
+        work: does it, and returns the run folder.
+        call: how the verb was called.
+    """
+
+    schema: type[C]
+    work: Callable[[C, Call], Path]
+    call: Call
+
+    def __call__(self, config: DictConfig) -> None:
+        """Does the work, and prints the run folder."""
+        print(_run(config, self.schema, self.work, self.call))
 
 
 def compose(verb: str, overrides: list[str]) -> dict[str, Any]:
@@ -91,18 +117,19 @@ def _run(config: DictConfig, schema: type[C], work: Callable[[C, Call], Path], c
     try:
         built = build(schema, _plain(config))
     except (UserError, OmegaConfBaseException) as error:
-        _exit(_lines(error), USAGE_ERROR)
+        refuse(_lines(error))
     try:
         return work(built, call)
     except UserError as error:
-        _exit([str(error)], 1)
+        refuse([str(error)], 1)
 
 
 def _lines(error: Exception) -> list[str]:
     return error.lines if isinstance(error, SchemaError) else [str(error).strip().splitlines()[0]]
 
 
-def _exit(lines: list[str], code: int) -> NoReturn:
+def refuse(lines: Sequence[str], code: int = USAGE_ERROR) -> NoReturn:
+    """Ends the program with lines that say what is wrong."""
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     for line in lines:
         console.print(f"[bold red]Error:[/] {_escaped(line)}")
@@ -118,14 +145,72 @@ def _refuse_what_hydra_would(verb: str, overrides: tuple[str, ...]) -> None:
     try:
         compose(verb, list(overrides))
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: a group's name is a number
-        _exit([_explain(error, verb, overrides)], USAGE_ERROR)
+        raise SchemaError([_explain(error, verb, overrides)]) from None
 
 
-def _explain(error: Exception, verb: str, overrides: tuple[str, ...]) -> str:
+def split_into_jobs(verb: str, overrides: Sequence[str]) -> list[tuple[str, ...]]:
+    """The overrides of each job of a sweep, as Hydra's sweeper would split them; those of Hydra itself are checked.
+
+    Raises:
+        SchemaError: an override cannot be read, or one of Hydra itself is unknown.
+    """
+    try:
+        GlobalHydra.instance().clear()
+        with hydra.initialize_config_module(CONFIG_PACKAGE, version_base="1.3"):
+            loader = GlobalHydra.instance().config_loader()
+            parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(overrides))
+            ours = [override for override in parsed if not override.is_hydra_override()]
+            jobs = BasicSweeper.split_arguments(ours, None)[0]
+        compose(verb, [str(override.input_line) for override in parsed if override.is_hydra_override()])
+    except (HydraException, OmegaConfBaseException) as error:
+        raise SchemaError([_explain(error, verb, overrides)]) from None
+    return [tuple(job) for job in jobs]
+
+
+def read_jobs(verb: str, schema: type[C], jobs: Sequence[tuple[str, ...]]) -> list[C]:
+    """The validated configuration of each job.
+
+    Raises:
+        SchemaError: with every mistake, and the jobs that make it.
+    """
+    built: list[C] = []
+    wrong: dict[str, list[int]] = {}
+    for index, job in enumerate(jobs):
+        try:
+            built.append(_read_job(verb, cast(Any, schema), job))  # a class is hashable, whatever mypy thinks
+        except SchemaError as error:
+            for line in error.lines:
+                wrong.setdefault(line, []).append(index)
+    if wrong:
+        raise SchemaError([f"{_named(jobs, at)}: {line}" for line, at in wrong.items()])
+    return built
+
+
+@cache  # checked before Hydra starts, read again by the launcher
+def _read_job(verb: str, schema: Any, job: tuple[str, ...]) -> Any:
+    _refuse_what_hydra_would(verb, job)
+    try:
+        return build(schema, compose(verb, list(job)))
+    except OmegaConfBaseException as error:
+        raise SchemaError(_lines(error)) from None
+
+
+def _named(jobs: Sequence[tuple[str, ...]], at: list[int]) -> str:
+    if len(at) == len(jobs) > 1:
+        return f"all {len(jobs)} jobs"
+    numbers = ", ".join(str(index + 1) for index in at)
+    others = "" if len(at) == 1 else "first of them: "
+    return f"job{'s' if others else ''} {numbers} of {len(jobs)} ({others}{' '.join(jobs[at[0]])})"
+
+
+def _explain(error: Exception, verb: str, overrides: Sequence[str]) -> str:
     message = str(error).strip().splitlines()[0]
     if match := re.match(r"Could not override '([^']+)'", message):
         key = match[1]
-        known = _keys(compose(verb, [word for word in overrides if word.split("=")[0].lstrip("+~") != key]))
+        if key.startswith(_LAUNCHER):
+            known = _keys(_launcher_settings(verb), _LAUNCHER.rstrip("."))
+        else:
+            known = _keys(compose(verb, [word for word in overrides if word.split("=")[0].lstrip("+~") != key]))
         return f"{key}: unknown key{closest(key, known)}"
     if "Could not find" in message:
         choices = re.search(r"Available options in '([^']*)':\s*(.*)", str(error), re.DOTALL)
@@ -136,6 +221,11 @@ def _explain(error: Exception, verb: str, overrides: tuple[str, ...]) -> str:
             hint = closest(name, options)
             return f"{choices[1]}={name}: no such choice{hint}; there are {', '.join(options)}"
     return message
+
+
+def _launcher_settings(verb: str) -> Any:
+    with hydra.initialize_config_module(CONFIG_PACKAGE, version_base="1.3"):
+        return OmegaConf.to_container(hydra.compose(verb, return_hydra_config=True).hydra.launcher)
 
 
 def _keys(values: Any, key: str = "") -> list[str]:

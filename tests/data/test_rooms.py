@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 
@@ -289,6 +291,25 @@ def test_an_interrupted_set_is_completed_to_the_same_bytes(
     generate_rooms(root, CONFIG)
     assert drawn.count(("train", 3)) == 1, "a recorded chunk is not drawn again"
     assert drawn.count(("train", 26)) == 2
+    assert files_of(root) == files_of(chairs)
+
+
+def test_two_at_once_draw_every_image_once(chairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, drawn, begun = tmp_path / "rooms", [], threading.Event()
+    make_image = generate._make_image
+
+    def count(folder: Path, config: RoomsConfig, role: str, index: int) -> dict:
+        drawn.append((role, index))
+        begun.set()
+        return make_image(folder, config, role, index)
+
+    monkeypatch.setattr(generate, "_make_image", count)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(generate_rooms, root, CONFIG)
+        assert begun.wait(30)
+        second = pool.submit(generate_rooms, root, CONFIG)
+        assert first.result() == second.result() == root
+    assert len(drawn) == len(set(drawn)) == 31
     assert files_of(root) == files_of(chairs)
 
 

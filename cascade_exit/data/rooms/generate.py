@@ -2,7 +2,7 @@
 
 The work is cut into chunks of images. A chunk's record is written after its images, and the marker
 says that the set is finished only after everything else: whatever is killed in between goes on where it
-stopped, and ends with the same bytes.
+stopped, and ends with the same bytes. A process that comes while another draws waits, and finds the set made.
 """
 
 import dataclasses
@@ -22,8 +22,9 @@ from cascade_exit.data.rooms.annotate import SeenThing, make_scene
 from cascade_exit.data.rooms.config import COCO_CATEGORY_IDS, ROLES, Difficulty, RoomsConfig
 from cascade_exit.data.rooms.photo import expose, to_jpeg
 from cascade_exit.data.rooms.render import compose
-from cascade_exit.runs.atomic import atomic_write_text
+from cascade_exit.runs.atomic import TEMPORARY_PREFIX, atomic_write_text
 from cascade_exit.runs.errors import UserError
+from cascade_exit.runs.lock import LOCK_NAME, hold_lock
 
 GENERATOR_VERSION = 1
 """Changes whenever the same config would give other bytes."""
@@ -72,6 +73,15 @@ def generate_rooms(root: Path, config: RoomsConfig, workers: int = 1, progress: 
         raise ValueError(f"workers must be 1 or more, got {workers}")
     if _is_finished(root, config):
         return root
+    root.mkdir(parents=True, exist_ok=True)
+    with hold_lock(root, wait=True):
+        if not _is_finished(root, config):
+            _generate(root, config, workers, progress)
+        (root / LOCK_NAME).unlink(missing_ok=True)  # whoever waits for it finds the set finished
+    return root
+
+
+def _generate(root: Path, config: RoomsConfig, workers: int, progress: bool) -> None:
     _write_json(root / MARKER, _marker(config, finished=False))
     (root / "images").mkdir(exist_ok=True)
     missing = [chunk for chunk in _chunks(config) if not (root / chunk.record).exists()]
@@ -80,7 +90,6 @@ def generate_rooms(root: Path, config: RoomsConfig, workers: int = 1, progress: 
         _write_json(root / "annotations" / f"{role}.json", _merged(root, config, role))
     _write_json(root / MARKER, _marker(config, finished=True))
     shutil.rmtree(root / _PARTS, ignore_errors=True)
-    return root
 
 
 def difficulty_of(config: RoomsConfig, role: str, index: int) -> Difficulty:
@@ -211,7 +220,7 @@ def _is_finished(root: Path, config: RoomsConfig) -> bool:
         raise UserError(f"{root}: expected a folder for the generated rooms, found a file")
     marker = root / MARKER
     if not marker.exists():
-        if any(root.iterdir()):
+        if any(path.name != LOCK_NAME and not path.name.startswith(TEMPORARY_PREFIX) for path in root.iterdir()):
             raise UserError(f"{root}: holds files but no {MARKER}; choose an empty folder for the generated rooms")
         return False
     try:

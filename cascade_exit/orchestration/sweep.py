@@ -1,0 +1,266 @@
+"""Runs the jobs of a sweep: what is finished is left alone, what is missing is started, and all of it can be ended."""
+
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+
+from cascade_exit.orchestration.gpus import next_gpu
+from cascade_exit.orchestration.job import Job, command_of
+from cascade_exit.orchestration.ledger import JobState, Ledger, LedgerRow
+from cascade_exit.orchestration.process import JobProcess
+from cascade_exit.orchestration.progress import Progress
+from cascade_exit.orchestration.settings import LaunchConfig
+from cascade_exit.orchestration.standing import Standing, ap_of_exits, job_standing, run_of_process
+from cascade_exit.orchestration.view import View
+from cascade_exit.runs import Manifest, UserError, hold_lock, utc_now
+
+POLL_SECONDS = 0.25
+READ_SECONDS = 2.0  # between two looks at the records of running jobs
+GRACE_SECONDS = 30.0  # for a job to end after SIGTERM
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass
+class _Running:
+    job: Job
+    process: JobProcess
+    progress: Progress
+
+
+class Sweep:
+    """A sweep in its folder, with its ledger and its jobs' logs."""
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        settings: LaunchConfig,
+        folder: Path,
+        view: View,
+        gpus: Sequence[str] = (),
+        command: Callable[[Job], list[str]] = command_of,
+    ) -> None:
+        """Starts nothing yet.
+
+        Args:
+            jobs: what to run, each once.
+            settings: how.
+            folder: of the ledger and logs.
+            view: where it is shown.
+            gpus: those to hand out, one per job.
+            command: the command line that does a job.
+        """
+        self._jobs, self._settings, self._folder, self._view = jobs, settings, folder, view
+        self._gpus, self._command = gpus, command
+        self._waiting: deque[Job] = deque()
+        self._running: list[_Running] = []
+        self._failures: dict[str, int] = {}  # in this call
+        self._stopped = False
+        self._last_read = 0.0
+
+    @property
+    def rows(self) -> dict[str, LedgerRow]:
+        """The last row of every job that has one."""
+        return self._ledger.rows
+
+    def run(self) -> int:
+        """Runs what is missing.
+
+        Returns:
+            The exit code: 0 where all jobs are finished, 1 where not, 128 + the signal that ended the sweep.
+
+        Raises:
+            UserError: the same sweep runs in another process, or its ledger cannot be read.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with hold_lock(self._folder), _caught_signals() as caught:
+            self._ledger = Ledger(self._folder)
+            self._sort_out()
+            try:
+                while (self._waiting or self._running) and not caught:
+                    self._start_some()
+                    self._show()
+                    time.sleep(POLL_SECONDS if self._running else 0)
+                    self._collect()
+            finally:
+                # Also where the ledger could not be written: no job outlives the sweep.
+                self._end_all(caught)
+        if caught:
+            return 128 + caught[0]
+        return int(any(job.id not in self.rows or self.rows[job.id].state != "finished" for job in self._jobs))
+
+    def _sort_out(self) -> None:
+        for job in self._jobs:
+            standing = job_standing(job, self.rows.get(job.id))
+            if standing.state == "due":
+                self._waiting.append(job)
+            else:
+                self._leave(job, standing)
+
+    def _leave(self, job: Job, standing: Standing) -> None:
+        """A job that is finished, or that another process has open."""
+        assert standing.manifest is not None
+        if standing.state == "running":
+            self._view.say(job, standing.why)
+            self._note(job, "running", standing.run, standing.manifest)
+        elif not self._says_finished(job, standing):
+            self._note(job, "finished", standing.run, standing.manifest)
+
+    def _says_finished(self, job: Job, standing: Standing) -> bool:
+        row = self.rows.get(job.id)
+        return row is not None and row.state == "finished" and row.run == str(standing.run)
+
+    def _start_some(self) -> None:
+        while self._waiting and len(self._running) < self._settings.parallel and not self._stopped:
+            job = self._waiting.popleft()
+            # Looked at again: another sweep may have taken it meanwhile.
+            standing = job_standing(job, self.rows.get(job.id))
+            if standing.state == "due":
+                self._start(job, standing)
+            else:
+                self._leave(job, standing)
+        if self._stopped:
+            self._waiting.clear()
+
+    def _start(self, job: Job, standing: Standing) -> None:
+        before = self.rows.get(job.id)
+        tries = (before.tries if before else 0) + 1
+        gpu = next_gpu(self._gpus, [running.process.gpu for running in self._running])
+        self._ledger.write(
+            LedgerRow(job.id, job.overrides, "running", tries, before.seconds if before else 0.0, _text(standing.run))
+        )
+        process = JobProcess(self._command(job), self._folder / "logs" / f"{job.id}.log", gpu)
+        self._running.append(_Running(job, process, Progress(job.epochs)))
+        self._view.say(job, f"started (try {tries})" if tries > 1 else "started")
+
+    def _show(self) -> None:
+        if time.monotonic() - self._last_read < READ_SECONDS:
+            return
+        self._last_read = time.monotonic()
+        for running in self._running:
+            self._find_run(running)
+            running.progress.read()
+        shown = [(r.job, r.progress, time.monotonic() - r.process.begun, r.process.gpu) for r in self._running]
+        ended = len(self._jobs) - len(self._running) - len(self._waiting)
+        self._view.refresh(shown, len(self._waiting), ended)
+
+    def _find_run(self, running: _Running) -> None:
+        if running.progress.run is not None:
+            return
+        if run := run_of_process(running.job, running.process.pid):
+            running.progress.found(run)
+            self._ledger.write(replace(self.rows[running.job.id], run=str(run), time=utc_now()))
+
+    def _collect(self) -> None:
+        for running in list(self._running):
+            code = running.process.ended()
+            if code is not None:
+                self._running.remove(running)
+                self._settle(running, code, stopping=False)
+
+    def _settle(self, running: _Running, code: int, stopping: bool) -> None:
+        """Puts on record how a process ended; its run's manifest has the last word."""
+        job = running.job
+        error = running.process.error_line(code) if code else "it ended without a finished run"
+        run = _run_named(running.process.close()) or running.progress.run
+        manifest = _manifest(run)
+        if manifest is not None and manifest.state == "finished":
+            self._note(job, "finished", run, manifest)
+            self._view.say(job, f"finished in {self.rows[job.id].seconds:.0f} s")
+            return
+        if stopping:
+            self._note(job, "interrupted", run, manifest)
+            return
+        standing = job_standing(job, self.rows[job.id])
+        if standing.state == "running":
+            self._leave(job, standing)
+            return
+        self._note(job, "failed", standing.run, standing.manifest, error)
+        self._view.say(job, f"failed: {error}")
+        self._after_failure(job)
+
+    def _after_failure(self, job: Job) -> None:
+        self._failures[job.id] = self._failures.get(job.id, 0) + 1
+        if self._failures[job.id] <= self._settings.retries:
+            self._waiting.append(job)
+        elif self._settings.on_failure == "stop" and not self._stopped:
+            self._stopped = True
+            self._view.say(None, "No more jobs are started (on_failure=stop).")
+
+    def _note(
+        self, job: Job, state: JobState, run: Path | None, manifest: Manifest | None, error: str | None = None
+    ) -> None:
+        before = self.rows.get(job.id) or LedgerRow(job.id, job.overrides, state)
+        self._ledger.write(
+            LedgerRow(
+                id=job.id,
+                overrides=job.overrides,
+                state=state,
+                tries=before.tries,
+                seconds=manifest.times.seconds if manifest else before.seconds,
+                run=_text(run) or before.run,
+                error=error,
+                metrics=ap_of_exits(manifest.metrics) if manifest else {},
+            )
+        )
+
+    def _end_all(self, caught: list[int]) -> None:
+        """Ends what still runs: SIGTERM, and SIGKILL after a grace time or at a second signal."""
+        if not self._running:
+            return
+        for running in self._running:
+            # Looked up, not written down yet: a ledger that cannot be written must not keep a job alive.
+            running.progress.run = running.progress.run or run_of_process(running.job, running.process.pid)
+            running.process.ask_to_end()
+        self._view.say(None, f"Ending {len(self._running)} jobs; once more to end them at once.")
+        end, signals = time.monotonic() + GRACE_SECONDS, len(caught)
+        codes: dict[int, int] = {}
+        try:
+            while len(codes) < len(self._running) and time.monotonic() < end and len(caught) <= signals:
+                time.sleep(0.05)
+                ended = {r.process.pid: r.process.ended() for r in self._running if r.process.pid not in codes}
+                codes |= {pid: code for pid, code in ended.items() if code is not None}
+        finally:
+            for running in self._running:
+                running.process.kill()
+        for running in self._running:
+            self._settle(running, codes.get(running.process.pid, -signal.SIGKILL), stopping=True)
+        self._running.clear()
+
+
+@contextmanager
+def _caught_signals() -> Iterator[list[int]]:
+    """Gathers the signals that ask the sweep to end, instead of being ended by them."""
+    caught: list[int] = []
+
+    def note(signum: int, _frame: FrameType | None) -> None:
+        caught.append(signum)
+
+    before = {signum: signal.signal(signum, note) for signum in _SIGNALS}
+    try:
+        yield caught
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+def _run_named(answer: str) -> Path | None:
+    """The run folder on the last line of what a verb wrote to stdout."""
+    lines = answer.strip().splitlines()
+    return Path(lines[-1]) if lines and os.path.isdir(lines[-1]) else None
+
+
+def _manifest(run: Path | None) -> Manifest | None:
+    try:
+        return Manifest.read(run) if run else None
+    except UserError:
+        return None
+
+
+def _text(run: Path | None) -> str | None:
+    return str(run) if run else None

@@ -34,7 +34,8 @@ def detect_set(
     """
     checkpoint = detector.checkpoint
     truth = [ImageTruth.from_record(record) for record in images.records]
-    metric = ExitAP(truth, images.class_map.names, detector.exit_names)
+    # Alone, also in a process of a distributed run whose others have gone.
+    metric = ExitAP(truth, images.class_map.names, detector.exit_names, sync_on_compute=False)
     sampler = EvaluationBatchSampler(len(images), batch_size)
     loader = evaluation_loader(images, store, checkpoint.model.input, sampler, workers)
     for batch in track(

@@ -88,7 +88,7 @@ def _measure(run: Run, subject: Subject, policy: FoundPolicy | None, trace: Trac
     found = _found(subject, truth, trace)
     matches = {name: match_detections(truth, of_exit, images.class_map.names) for name, of_exit in found.items()}
     measures = {name: exit_measures(truth, of_exit, images.class_map.names) for name, of_exit in found.items()}
-    metrics = set_facts(images) | {"exits": exit_figures(measures, subject.model.detector.network)}
+    metrics = set_facts(images) | {"exits": exit_figures(measures, subject.model.detector.costs)}
     intervals = _intervals(matches, subject)
     choice = None
     if trace is not None:

@@ -13,7 +13,7 @@ from cascade_exit.data import CocoSet, CorruptedStore, ImageStore
 from cascade_exit.data.corruptions import KINDS, SEVERITIES
 from cascade_exit.evaluation import ImageTruth, Matches, match_detections
 from cascade_exit.evaluation.intervals import Interval
-from cascade_exit.model import FULL, exit_costs
+from cascade_exit.model import FULL
 from cascade_exit.policies import Policy
 from cascade_exit.policies.fair import Measuring, crossfit_families, fixed_thresholds
 from cascade_exit.policies.pooling import calibrated_matches
@@ -68,7 +68,7 @@ class Subject:
         found = detect_set(detector, self.images, self.store, self.config.batch_size, self.workers, progress=True)
         truth = [ImageTruth.from_record(record) for record in self.images.records]
         matches = match_detections(truth, found.detections_by_exit()[FULL], self.images.class_map.names)
-        return Static(self.baseline.id, matches, exit_costs(detector.network)[FULL].macs)
+        return Static(self.baseline.id, matches, detector.costs[FULL].macs)
 
     def static_of(self, trace: Trace) -> Static:
         """The baseline; where there is none, the full exit as the trace has it."""

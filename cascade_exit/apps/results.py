@@ -9,7 +9,7 @@ from rich.table import Table
 
 from cascade_exit.data import CocoSet
 from cascade_exit.evaluation import ImageTruth, area_unit
-from cascade_exit.model import CascadeDetector, exit_costs
+from cascade_exit.model import ExitCost
 from cascade_exit.runs import Run, atomic_write_json, plain
 
 COLUMNS = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large", "AR100")
@@ -46,9 +46,8 @@ def set_facts(images: CocoSet) -> dict[str, Any]:
     }
 
 
-def exit_figures(measures: Mapping[str, Mapping[str, Any]], network: CascadeDetector) -> dict[str, dict[str, Any]]:
+def exit_figures(measures: Mapping[str, Mapping[str, Any]], costs: Mapping[str, ExitCost]) -> dict[str, dict[str, Any]]:
     """Measures of every exit with what it costs."""
-    costs = exit_costs(network)
     return {
         name: {**of_exit, "macs": costs[name].macs, "parameters": costs[name].parameters}
         for name, of_exit in measures.items()

@@ -76,7 +76,7 @@ def _train(config: TrainConfig, sets: TrainingSets, weights: StartingWeights, ru
         return
     detector = Detector(read_checkpoint(best))
     metric = detect_set(detector, sets.val, sets.store, config.trainer.batch_size, sets.workers, progress=True)
-    metrics = set_facts(sets.val) | {"exits": exit_figures(metric.compute(), detector.network)}
+    metrics = set_facts(sets.val) | {"exits": exit_figures(metric.compute(), detector.costs)}
     run.manifest.metrics.update(metrics)
     write_metrics(run, metrics, Provenance(backend="torch"))
 

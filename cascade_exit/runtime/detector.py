@@ -1,6 +1,7 @@
 """A trained detector on photos."""
 
 import hashlib
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ from PIL import Image
 from torch import Tensor
 
 from cascade_exit.data import ClassMap, read_image, resize_image
-from cascade_exit.model import FULL, Detections, decode
+from cascade_exit.model import FULL, Detections, ExitCost, decode, exit_costs
 from cascade_exit.model.checkpoint import Checkpoint, read_checkpoint
 from cascade_exit.runs import Manifest, UserError
+from cascade_exit.runtime.folding import fold_batch_norm
 from cascade_exit.runtime.kept_model import DESCRIPTION, WEIGHTS, read_kept_model
 
 Photo = str | Path | Image.Image | np.ndarray | Tensor
@@ -29,6 +31,7 @@ class Detector:
     Attributes:
         class_map: what the labels mean.
         exit_names: from shallow to deep.
+        network: the network in evaluation mode, its batch norm folded away.
 
     Raises:
         UserError: there is no such device here.
@@ -38,12 +41,19 @@ class Detector:
         self.checkpoint = checkpoint
         self.class_map: ClassMap = checkpoint.class_map
         self.device = _usable(device)
-        self.network = checkpoint.detector().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = checkpoint.detector()
+        fold_batch_norm(network)
+        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.exit_names = self.network.exit_names
 
     def __call__(self, photo: Photo) -> Detections:
         """Detections of the full exit; see `every_exit` for `photo`."""
         return self.every_exit(photo)[FULL]
+
+    @cached_property
+    def costs(self) -> dict[str, ExitCost]:
+        """Cost of each exit as it was trained, shallow to deep."""
+        return exit_costs(self.checkpoint.detector())
 
     @torch.inference_mode()
     def every_exit(self, photo: Photo) -> dict[str, Detections]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cascade_exit.data import Batch, CocoSet, EvaluationBatchSampler, ImageStore, evaluation_loader
 from cascade_exit.evaluation import ImageTruth, image_quality, match_detections
-from cascade_exit.model import Digest, Kept, decode_kept, exit_costs, make_digest
+from cascade_exit.model import Digest, Kept, decode_kept, make_digest
 from cascade_exit.runs import UserError
 from cascade_exit.runtime.detector import Detector
 from cascade_exit.trace import DetectionTable, ExitTrace, Trace, TraceHeader
@@ -57,7 +57,6 @@ def trace_set(
         for name, kept, digest in _answers(detector, batch):
             parts[name].add(kept, digest)
 
-    costs = exit_costs(detector.network)
     header = TraceHeader(
         model=model,
         data=images.fingerprint,
@@ -65,7 +64,7 @@ def trace_set(
         classes=detector.class_map.names,
         exit_names=detector.exit_names,
         score_threshold=score_threshold,
-        macs={name: cost.macs for name, cost in costs.items()},
+        macs={name: cost.macs for name, cost in detector.costs.items()},
     )
     truth = tuple(ImageTruth.from_record(record) for record in images.records)
     return Trace(

@@ -14,7 +14,7 @@ from cascade_exit.config import Call, PredictConfig
 from cascade_exit.data import ClassMap, Video, read_image
 from cascade_exit.evaluation import DetectionArrays
 from cascade_exit.orchestration import run_verb
-from cascade_exit.runs import UserError, atomic_path, atomic_write_json, find_run
+from cascade_exit.runs import Run, UserError, atomic_path, atomic_write_json, find_run
 from cascade_exit.runtime import Detector
 from cascade_exit.runtime.detector import model_fingerprint, model_id, read_model
 from cascade_exit.visualization import exit_strip, write_video
@@ -37,9 +37,10 @@ def work(config: PredictConfig, call: Call) -> Path:
         pictures = run.folder / "figures"
         pictures.mkdir(exist_ok=True)
         if not run.finished:
-            answered = _film(config, pictures, detector, video) if video else _draw(config, pictures, detector, photos)
+            answered = _film(config, pictures, detector, video) if video else _draw(config, run, detector, photos)
             atomic_write_json(run.folder / "detections.json", dict(answered))
-        drawn = f"Video: {pictures / _film_name(video)}" if video else f"{len(photos)} picture(s) in {pictures}"
+        count = sum(1 for _ in pictures.glob("*.png"))
+        drawn = f"Video: {pictures / _film_name(video)}" if video else f"{count} picture(s) in {pictures}"
         people().print(drawn)
     return run.folder
 
@@ -68,13 +69,20 @@ def _digest(files: Sequence[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _draw(
-    config: PredictConfig, pictures: Path, detector: Detector, photos: list[Path]
-) -> Iterator[tuple[str, Answer]]:
-    """A picture per photo, and what was found by the photo's name."""
+def _draw(config: PredictConfig, run: Run, detector: Detector, photos: list[Path]) -> Iterator[tuple[str, Answer]]:
+    """A picture per photo, and what was found by the photo's name; of many photos, broken ones are left out."""
+    broken = 0
     for photo in track(photos, description="Detecting", console=people()):
-        picture, answer = _look(config, detector, read_image(photo))
-        with atomic_path(pictures / f"{photo.name}.png") as path:
+        try:
+            pixels = read_image(photo)
+        except UserError as error:
+            broken += 1
+            if broken == len(photos):
+                raise
+            run.warn(f"left out: {error}")
+            continue
+        picture, answer = _look(config, detector, pixels)
+        with atomic_path(run.folder / "figures" / f"{photo.name}.png") as path:
             picture.save(path, format="PNG")
         yield photo.name, answer
 

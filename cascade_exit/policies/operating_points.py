@@ -25,20 +25,14 @@ Values = Mapping[str, Float64[np.ndarray, " image"]]
 
 
 @dataclass(frozen=True)
-class OperatingPoint:
-    """Thresholds and what they reach; see `Score` for the other fields.
+class OperatingPoint(Score):
+    """Thresholds and what they reach.
 
     Attributes:
         thresholds: by exit name; an image stops at the first exit whose value is not below it.
     """
 
     thresholds: dict[str, float]
-    exit_rates: dict[str, float]
-    ap: float
-    ap50: float
-    mean_cost: float
-    speedup: float
-    relative_ap_drop: float
 
     @classmethod
     def at(cls, thresholds: Mapping[str, float], score: Score) -> "OperatingPoint":

@@ -6,8 +6,6 @@ measured, which other work on the machine disturbs little, and the least of many
 
 import argparse
 import statistics
-import time
-from collections.abc import Callable
 from types import SimpleNamespace
 
 import torch
@@ -17,6 +15,7 @@ from torchvision.models.detection.ssd import SSD
 
 from cascade_exit.data import InputConfig
 from cascade_exit.model import AnchorGrid, DecodingConfig, ExitOutput, decode
+from tests.benchmarks.timing import timed
 
 SIZE_PX, LABELS = 320, 91
 CONFIG = DecodingConfig()
@@ -52,16 +51,6 @@ def by_torchvision(output: ExitOutput, grid: AnchorGrid) -> list[dict[str, Tenso
     heads = {"cls_logits": output.class_logits, "bbox_regression": output.box_deltas}
     batch = len(output.class_logits)
     return SSD.postprocess_detections(ssd, heads, [grid.boxes] * batch, [(SIZE_PX, SIZE_PX)] * batch)
-
-
-def timed(work: Callable[[], list], repeats: int) -> tuple[list, float]:
-    """The result, and the least processor time of one call in seconds."""
-    times = []
-    for _ in range(repeats):
-        begin = time.process_time()
-        result = work()
-        times.append(time.process_time() - begin)
-    return result, min(times)
 
 
 def same(ours: list, theirs: list[dict[str, Tensor]]) -> bool:

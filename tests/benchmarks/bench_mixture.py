@@ -9,7 +9,7 @@ import argparse
 import contextlib
 import io
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from pycocotools.coco import COCO
@@ -22,6 +22,7 @@ from cascade_exit.evaluation import (
     average_precisions,
     match_detections,
 )
+from tests.benchmarks.timing import timed
 
 SIZE_PX = 640
 POOLED = ("AP", "AP50", "AP75")
@@ -85,16 +86,6 @@ def coco_rows(arrays: Mapping[int, ImageTruth] | Mapping[int, DetectionArrays]) 
                 row["score"] = float(image.scores[place])
             rows.append(row)
     return rows
-
-
-def timed(work: Callable[[], object], repeats: int) -> tuple[object, float]:
-    """The result, and the least processor time of one call in seconds."""
-    times = []
-    for _ in range(repeats):
-        begin = time.process_time()
-        result = work()
-        times.append(time.process_time() - begin)
-    return result, min(times)
 
 
 def main() -> None:

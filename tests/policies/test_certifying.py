@@ -89,6 +89,30 @@ def test_qualities_are_those_of_calibrated_detections(halves) -> None:
     assert (found.recall != rest.exits[name].quality.recall).any()
 
 
+def test_losses_are_those_of_calibrated_detections(halves) -> None:
+    """Of every family's certificate, and of the step that it is fitted to."""
+    bench, rest = halves
+    calibration, limit = bench.tuning.calibration, RiskLimit("recall", 0.3, 0.1)
+    candidates, _ = risk_candidates(NAMES, bench, limit)
+    told_apart = 0
+    for candidate in candidates.values():
+        found = certify(candidate, bench.tuning, rest, limit).control
+        for control, trace in ((found, rest), (candidate.control, bench.tuning.trace)):
+            values = rule_values(trace, candidate.family.rules, calibration)
+            taken = [choose_exits(trace.header.exit_names, values, step) for step in candidate.path[: control.step + 1]]
+            right, wrong = (mean_loss(calibrated_qualities(trace, used), taken) for used in (calibration, {}))
+            assert control.mean_loss == pytest.approx(right, abs=1e-12)
+            told_apart += abs(right - wrong) > 1e-6
+    assert told_apart >= 2 * len(candidates) - 1
+
+
+def mean_loss(qualities, choices) -> float:
+    """Mean over the images with objects of the most recall that any of the choices loses."""
+    recall = np.stack([each.recall for each in qualities])
+    images = np.arange(recall.shape[1])
+    return float(np.nanmean(np.max([np.clip(recall[-1] - recall[one, images], 0, 1) for one in choices], axis=0)))
+
+
 def test_too_few_images_give_no_policy_but_their_number() -> None:
     trace = make_trace(60)
     half = fitting_half(trace)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from rich.markup import escape
 from rich.progress import track
 
 from cascade_exit.apps.console import people
@@ -42,6 +43,8 @@ def work(config: PredictConfig, call: Call) -> Path:
         count = sum(1 for _ in pictures.glob("*.png"))
         drawn = f"Video: {pictures / _film_name(video)}" if video else f"{count} picture(s) in {pictures}"
         people().print(drawn)
+        for line in run.manifest.warnings:
+            people().print(f"[yellow]Warning:[/] {escape(line)}")
     return run.folder
 
 

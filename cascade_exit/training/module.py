@@ -44,6 +44,10 @@ class CascadeModule(pl.LightningModule):
         # Before DDP looks at the parameters: what never learns must not be waited for.
         self.detector.trunk.features[: config.optimizer.frozen_features].requires_grad_(False)
 
+    def on_train_start(self) -> None:
+        """A run shorter than the logging interval logs each epoch's last batch."""
+        self.trainer.log_every_n_steps = min(self.trainer.log_every_n_steps, int(self.trainer.num_training_batches))  # type: ignore[attr-defined]
+
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Loss of one batch; returns its terms for the callbacks."""
         period = self.schedule.period_at(self.current_epoch)

@@ -41,6 +41,25 @@ def test_every_photo_of_a_folder_is_drawn(predict, model, tmp_path):
         assert [row["score"] for row in rows] == pytest.approx([s for s in one.scores.tolist() if s >= 0.01], abs=1e-4)
 
 
+def test_a_broken_photo_is_named_and_does_not_cost_the_others(predict, tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.new("RGB", (120, 90)).save(photos / "a.jpg")
+    (photos / "b.jpg").write_bytes(b"no photo")
+    Image.new("RGB", (120, 90)).save(photos / "c.jpg")
+    answer = predict(photos)
+    assert answer.code == 0, answer.err
+    assert sorted(json.loads((answer.run / "detections.json").read_text())) == ["a.jpg", "c.jpg"]
+    assert "2 picture(s)" in answer.err
+    assert "left out" in answer.err
+    assert "b.jpg" in answer.err
+    for name in ("a.jpg", "c.jpg"):
+        (photos / name).unlink()
+    answer = predict(photos)
+    assert answer.code == 1
+    assert answer.errors[-1].endswith("b.jpg: not an image that can be read")
+
+
 def test_every_frame_of_a_video_is_drawn_and_its_detections_are_those_of_the_frame(predict, model, tmp_path):
     clip = make_clip(tmp_path / "clip.mp4")
     answer = predict(clip, "score_threshold=0.01")

@@ -80,6 +80,16 @@ def start(*words: str, **environment: str) -> subprocess.Popen[str]:
     )
 
 
+def processes_with(text: str) -> list[int]:
+    """Ids of all processes with a text in their command line."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if text.encode() in path.read_bytes():
+                found.append(int(path.parent.name))
+    return found
+
+
 @pytest.fixture(scope="session")
 def rooms(tmp_path_factory) -> list[str]:
     """Overrides that name a tiny generated set."""

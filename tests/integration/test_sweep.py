@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cascade_exit.runs import Manifest
-from tests.conftest import start
+from tests.conftest import processes_with, start
 
 WORDS = [
     "-m",
@@ -27,17 +27,6 @@ WORDS = [
 def last_rows(ledger: Path) -> dict[str, dict]:
     lines = ledger.read_text().split("\n")[:-1] if ledger.exists() else []
     return {row["id"]: row for row in map(json.loads, lines)}
-
-
-def processes_with(text: str) -> list[int]:
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if text.encode() in path.read_bytes():
-                found.append(int(path.parent.name))
-        except OSError:
-            continue
-    return found
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """What the settings of trainer and callbacks do to a short training run."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -98,8 +99,33 @@ def _no_numbers(forward):
     return broken
 
 
+@pytest.mark.slow
+def test_compiled_training_learns_the_same(train, tmp_path, monkeypatch):
+    # Captured and differentiated by torch.compile, but run without a C++ compiler.
+    graphs = []
+    real = torch.nn.Module.compile
+
+    def by_eager(self):
+        def backend(graph, inputs):
+            graphs.append(graph)
+            return torch._dynamo.backends.debugging.aot_eager(graph, inputs)
+
+        return real(self, backend=backend)
+
+    monkeypatch.setattr(torch.nn.Module, "compile", by_eager)
+    settings = (*JOINT, "trainer.batch_size=4", "trainer.limit_train_batches=2")
+    plain = train(*settings)[0]["state_dict"]
+    assert not graphs
+    shutil.rmtree(tmp_path / "train")  # compiling does not identify a run
+    compiled = train(*settings, "trainer.compile=true")[0]["state_dict"]
+    assert graphs
+    assert compiled.keys() == plain.keys()
+    for name, value in plain.items():
+        torch.testing.assert_close(compiled[name], value, atol=1e-5, rtol=1e-4, msg=name)
+
+
 def test_each_term_and_rate_is_logged_by_its_own_name(train, tmp_path):
-    train(*JOINT, "trainer.batch_size=2")
+    train(*JOINT, "trainer.batch_size=2", "trainer.limit_train_batches=2")
     (table,) = tmp_path.glob("train/*/csv/*/metrics.csv")
     names = set(table.read_text().splitlines()[0].split(","))
     exits, parts = ("exit1", "exit2", "full"), ("classification", "localization")

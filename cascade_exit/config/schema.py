@@ -322,3 +322,23 @@ class DescribeConfig(RunPlace):
 
     data: DataConfig
     model: ModelConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class DashboardConfig(RunPlace):
+    """`dashboard`: a saved W&B workspace with the panels that matter.
+
+    Attributes:
+        name: of the workspace.
+        run: a training run or kept model whose exits, classes, project and group are shown; none: exit1, exit2 and
+            full, of all groups.
+        project: W&B project; none: that of the run, or cascade_exit.
+        entity: W&B user or team; none: the account's own.
+        dry_run: only write what would be saved.
+    """
+
+    name: str = "cascade_exit"
+    run: str | None = not_identity(None)
+    project: str | None = None
+    entity: str | None = None
+    dry_run: bool = not_identity(False)

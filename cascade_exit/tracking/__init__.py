@@ -9,10 +9,12 @@ from cascade_exit.tracking.media import log_histogram, log_image
 from cascade_exit.tracking.phase import tracked
 from cascade_exit.tracking.tables import BoxedImage, log_curves, log_table
 from cascade_exit.tracking.wandb_run import wandb_mode
+from cascade_exit.tracking.workspace import WorkspaceSpec, make_workspace, workspace_json
 
 __all__ = [
     "BoxedImage",
     "LoggerConfig",
+    "WorkspaceSpec",
     "best_of",
     "finish_logger",
     "keep_outputs",
@@ -23,7 +25,9 @@ __all__ = [
     "log_image",
     "log_table",
     "make_logger",
+    "make_workspace",
     "tracked",
     "use_inputs",
     "wandb_mode",
+    "workspace_json",
 ]

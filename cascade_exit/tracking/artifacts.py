@@ -3,7 +3,8 @@
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,7 +40,8 @@ def keep_outputs(logger: Logger, run: Run) -> None:
     experiment = _experiment(logger)
     artifact = _artifact(run, run.folder) if experiment else None
     if artifact is not None:
-        experiment.log_artifact(artifact)
+        with _refusal_as_warning(run, artifact.name):
+            experiment.log_artifact(artifact)
 
 
 @rank_zero_only
@@ -59,11 +61,12 @@ def use_inputs(logger: Logger, run: Run, folders: Sequence[Path]) -> None:
         artifact = _artifact(run, folder)
         if artifact is None:
             continue
-        if experiment.settings.mode == "online":
-            experiment.use_artifact(artifact)
-        else:
-            # `use_artifact` refuses to work offline, though uploading later knows how to record the use.
-            experiment._log_artifact(artifact, is_user_created=True, use_after_commit=True)
+        with _refusal_as_warning(run, artifact.name):
+            if experiment.settings.mode == "online":
+                experiment.use_artifact(artifact)
+            else:
+                # `use_artifact` refuses to work offline, though uploading later knows how to record the use.
+                experiment._log_artifact(artifact, is_user_created=True, use_after_commit=True)
 
 
 def artifact_name(folder: Path) -> str:
@@ -71,6 +74,17 @@ def artifact_name(folder: Path) -> str:
     kind, _ = _outputs(folder) or Outputs("run", ())
     name = folder.resolve().name if _is_kept(folder) else Manifest.read(folder).id
     return f"{kind}-{re.sub(r'[^A-Za-z0-9_.-]', '_', name)}"
+
+
+@contextmanager
+def _refusal_as_warning(run: Run, name: str) -> Iterator[None]:
+    """What a run has worked out is not lost because W&B does not take it."""
+    import wandb
+
+    try:
+        yield
+    except (wandb.Error, ValueError) as error:
+        run.warn(f"W&B did not take artifact {name}: {(str(error).splitlines() or [''])[0]}")
 
 
 def _experiment(logger: Logger) -> Any:

@@ -4,20 +4,24 @@ import json
 import math
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import wandb
 
 from cascade_exit.evaluation import DetectionArrays
 from cascade_exit.runs import Run, UserError
 from cascade_exit.tracking import (
     BoxedImage,
     LoggerConfig,
+    artifacts,
     best_of,
     log_best,
     log_curves,
     log_figures,
     log_table,
+    make_logger,
     tracked,
 )
 from tests.tracking.stand_ins import a_run
@@ -117,6 +121,7 @@ def test_lineage_tables_and_charts_read_back(trained, produced, consumed):
     staged = Path(entry["local_path"])
     assert staged.is_relative_to(folder / "wandb")
     assert staged.samefile(original)
+    assert not staged.is_symlink(), "a run made anew takes its file away"
     staged.unlink()
     assert original.read_bytes() == b"weights"
 
@@ -147,6 +152,19 @@ def test_a_failed_phase_ends_as_failed_and_keeps_no_artifact(tmp_path):
     (written,) = tries(tmp_path)
     assert (written.summary["state"], written.summary["exit_code"]) == ("failed", 1)
     assert written.artifacts == {}
+
+
+def test_what_wandb_refuses_is_a_warning(tmp_path, monkeypatch):
+    run = a_run(tmp_path, verb="evaluate")
+    (tmp_path / "metrics.json").write_text("{}")
+
+    class Refusing(SimpleNamespace):
+        def log_artifact(self, artifact: object) -> None:
+            raise wandb.errors.CommError("quota\nmore")
+
+    monkeypatch.setattr(artifacts, "_experiment", lambda logger: Refusing())
+    artifacts.keep_outputs(make_logger(LoggerConfig(name="csv"), run), run)
+    assert run.manifest.warnings == ["W&B did not take artifact metrics-0123abcd: quota"]
 
 
 def test_best_values_are_of_all_tries(tmp_path):

@@ -14,6 +14,8 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 
 REPOSITORY = Path(__file__).parents[1]
+# Commands that log to W&B write nothing, but in the tests that look at it.
+os.environ["WANDB_MODE"] = "disabled"
 TINY_ROOMS = [
     "data.rooms.images.train=24",
     "data.rooms.images.val=8",

@@ -1,14 +1,17 @@
 """`evaluate`: every exit of a trained detector on every image of one role, and what a policy makes of it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from lightning.pytorch.loggers import Logger
 from rich.console import Console
 
 from cascade_exit.apps.console import people
 from cascade_exit.apps.judging import Subject, corruption_figures, crossfit_figures, judge_policy
 from cascade_exit.apps.opening import TrainedModel, open_call
+from cascade_exit.apps.phase_tables import log_per_class, log_predictions
 from cascade_exit.apps.policy_files import FoundPolicy
 from cascade_exit.apps.policy_tables import corruption_table, crossfit_table, kinds_table, policy_table
 from cascade_exit.apps.results import Provenance, exit_figures, exit_table, set_facts, write_metrics
@@ -27,15 +30,15 @@ from cascade_exit.evaluation import (
 )
 from cascade_exit.orchestration import run_verb
 from cascade_exit.policies.reporting import figures_by_kind
-from cascade_exit.runs import Run, UserError
+from cascade_exit.runs import Run, UserError, find_run
 from cascade_exit.runtime import detect_set
 from cascade_exit.trace import Trace
+from cascade_exit.tracking import log_figures, tracked
 from cascade_exit.visualization import save_exit_grid, spread_ids
 
 BOOTSTRAPPED: tuple[Measure, ...] = ("AP", "AP50")
 NO_POLICY = "none"
-
-Found = Mapping[str, Mapping[int, DetectionArrays]]
+TRACKED = ("images", "boxes", "exits", "policy", "baseline", "bounds", "intervals")
 
 
 def work(config: EvaluateConfig, call: Call) -> Path:
@@ -48,6 +51,8 @@ def work(config: EvaluateConfig, call: Call) -> Path:
     baseline = TrainedModel.open(config.baseline, root, config.device) if config.baseline else None
     if baseline and baseline.detector.class_map != model.detector.class_map:
         raise UserError(f"baseline={config.baseline}: its classes are not those of run={config.run}")
+    logger_config = model.logger(config.logger)
+    config = replace(config, logger=logger_config)
     policy = None if config.policy == NO_POLICY else FoundPolicy.open(config.policy, model, root)
     data = model.data(config.data)
     images = load_role(data, config.role, progress=True)
@@ -64,7 +69,14 @@ def work(config: EvaluateConfig, call: Call) -> Path:
         if not run.finished:
             store = open_images([images], data, progress=True)
             subject = Subject(config, model, baseline, images, store, data.workers)
-            _measure(run, subject, policy, trace)
+            inputs = [
+                model.folder,
+                *([baseline.folder] if baseline else []),
+                *([find_run(traced.id, root)] if traced else []),
+                *([policy.path.parent] if policy and policy.run else []),
+            ]
+            with tracked(logger_config, run, inputs) as logger:
+                _measure(run, subject, policy, trace, logger)
         for line in run.manifest.warnings:
             console.print(f"[yellow]Warning:[/] {line}")
         _show(run, model, config.role, console)
@@ -75,6 +87,7 @@ def _tracing(config: EvaluateConfig) -> TraceConfig:
     return TraceConfig(
         run=config.run,
         data=config.data,
+        logger=config.logger,
         split=config.role,
         device=config.device,
         batch_size=config.batch_size,
@@ -82,7 +95,7 @@ def _tracing(config: EvaluateConfig) -> TraceConfig:
     )
 
 
-def _measure(run: Run, subject: Subject, policy: FoundPolicy | None, trace: Trace | None) -> None:
+def _measure(run: Run, subject: Subject, policy: FoundPolicy | None, trace: Trace | None, logger: Logger) -> None:
     config, images = subject.config, subject.images
     truth = [ImageTruth.from_record(record) for record in images.records]
     found = _found(subject, truth, trace)
@@ -111,13 +124,18 @@ def _measure(run: Run, subject: Subject, policy: FoundPolicy | None, trace: Trac
         metrics["corruptions"] = corruption_figures(subject, policy.policy if policy else None)
     run.manifest.metrics.update(metrics)
     write_metrics(run, metrics, Provenance(backend=config.backend))
+    log_figures(logger, {name: metrics[name] for name in TRACKED if name in metrics})
+    log_per_class(logger, metrics["exits"], images)
     if config.pictures:
         (run.folder / "figures").mkdir(exist_ok=True)
         shown = spread_ids(images, config.pictures)
+        log_predictions(logger, subject, found, matches, choice, shown)
         save_exit_grid(images, subject.store, found, shown, run.folder / "figures" / "exits.png")
 
 
-def _found(subject: Subject, truth: list[ImageTruth], trace: Trace | None) -> Found:
+def _found(
+    subject: Subject, truth: list[ImageTruth], trace: Trace | None
+) -> Mapping[str, Mapping[int, DetectionArrays]]:
     """What every exit finds: from the trace where there is one, so that the network runs once."""
     if trace is None:
         detector, batch_size = subject.model.detector, subject.config.batch_size

@@ -11,6 +11,7 @@ from cascade_exit.runs import Manifest, Run, UserError, build, find_run, open_ru
 from cascade_exit.runtime import Detector
 from cascade_exit.runtime.detector import model_fingerprint, model_id, read_model
 from cascade_exit.runtime.kept_model import DESCRIPTION
+from cascade_exit.tracking import LoggerConfig
 
 
 def open_call(
@@ -55,6 +56,13 @@ class TrainedModel:
         """
         folder = find_run(reference, root)
         return cls(folder, model_id(folder), model_fingerprint(folder), Detector(read_model(folder), device))
+
+    def logger(self, asked: LoggerConfig | None) -> LoggerConfig:
+        """The logger asked for, or the one of the training run; grouped with that run unless a group is asked for."""
+        trained = LoggerConfig(group=self.id)
+        if not (self.folder / DESCRIPTION).is_file():
+            trained = build(LoggerConfig, Manifest.read(self.folder).config["logger"], "logger")
+        return trained if asked is None else replace(asked, group=asked.group or trained.group)
 
     def data(self, asked: DataConfig | None) -> DataConfig:
         """The set asked for, or the one that the model was trained on, with the model's classes.

@@ -86,9 +86,14 @@ def _spread_over_exits(trace: Trace, choice: np.ndarray, count: int) -> list[int
     return sorted((int(place) for place in in_turns), key=lambda place: (choice[place], place))
 
 
-def _trade_off(outcome: Outcome, references: References) -> Figure:
-    in_macs = outcome.costs.unit == "MACs"
-    scale, unit = (1 / MILLION, "million MACs") if in_macs else (1.0, "ms")
+def cost_scale(outcome: Outcome) -> tuple[float, str]:
+    """What to multiply costs with, and the unit that they then have."""
+    return (1 / MILLION, "million MACs") if outcome.costs.unit == "MACs" else (1.0, "ms")
+
+
+def trade_off_curves(outcome: Outcome, references: References) -> list[Curve]:
+    """The front of every family, chance and the oracle."""
+    scale, _ = cost_scale(outcome)
     curves = [
         Curve(
             name,
@@ -99,10 +104,15 @@ def _trade_off(outcome: Outcome, references: References) -> Figure:
     ]
     for name, curve in (("random", references.random), ("greedy oracle", references.oracle)):
         curves.append(Curve(name, curve.mean_costs * scale, curve.aps, reference=True))
+    return curves
+
+
+def _trade_off(outcome: Outcome, references: References) -> Figure:
+    scale, unit = cost_scale(outcome)
     marks = [Mark(f"{name} alone", score.mean_cost * scale, score.ap) for name, score in references.alone.items()]
     marks += [Mark(static.name, static.cost * scale, static.ap) for static in outcome.costs.statics]
     marks.append(Mark(f"chosen: {outcome.chosen}", outcome.point.mean_cost * scale, outcome.point.ap, chosen=True))
-    return trade_off(curves, marks, unit)
+    return trade_off(trade_off_curves(outcome, references), marks, unit)
 
 
 def _reliability(trace: Trace, calibration: Calibrations) -> dict[str, Reliability]:

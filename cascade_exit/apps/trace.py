@@ -14,6 +14,7 @@ from cascade_exit.orchestration import run_verb
 from cascade_exit.runs import Manifest, Run
 from cascade_exit.runtime import trace_set
 from cascade_exit.trace import Trace, check_trace, read_trace, write_trace
+from cascade_exit.tracking import log_figures, tracked
 
 TRACE_NAME = "trace.safetensors"
 
@@ -52,22 +53,25 @@ def _traced(model: TrainedModel, config: TraceConfig, call: Call) -> tuple[Run, 
     images = load_role(data, config.split, progress=True)
     fingerprints = {config.split: images.fingerprint, "model": model.fingerprint}
     # The set is in the identity by its fingerprint, so that a set that was named and one that was found are the same.
-    with open_call(replace(config, data=None), call, fingerprints, [model.id]) as run:
+    logger_config = model.logger(config.logger)
+    with open_call(replace(config, data=None, logger=logger_config), call, fingerprints, [model.id]) as run:
         if not run.finished:
-            store = open_images([images], data, progress=True)
-            trace = trace_set(
-                model.detector,
-                model.fingerprint,
-                config.split,
-                images,
-                store,
-                score_threshold=config.score_threshold,
-                batch_size=config.batch_size,
-                workers=data.workers,
-                progress=True,
-            )
-            write_trace(run.folder / TRACE_NAME, trace)
-            run.manifest.metrics.update(_summary(trace))
+            with tracked(logger_config, run, [model.folder]) as logger:
+                store = open_images([images], data, progress=True)
+                trace = trace_set(
+                    model.detector,
+                    model.fingerprint,
+                    config.split,
+                    images,
+                    store,
+                    score_threshold=config.score_threshold,
+                    batch_size=config.batch_size,
+                    workers=data.workers,
+                    progress=True,
+                )
+                write_trace(run.folder / TRACE_NAME, trace)
+                run.manifest.metrics.update(_summary(trace))
+                log_figures(logger, {"images": len(images), "exits": run.manifest.metrics})
     return run, images
 
 

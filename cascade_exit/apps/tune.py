@@ -5,10 +5,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from lightning.pytorch.loggers import Logger
 from rich.console import Console
 
 from cascade_exit.apps.console import people
 from cascade_exit.apps.opening import TrainedModel, open_call
+from cascade_exit.apps.phase_tables import log_tuning
 from cascade_exit.apps.policy_figures import draw_figures, draw_pictures
 from cascade_exit.apps.trace import find_or_make_trace
 from cascade_exit.apps.tuning_outcome import CostTable, StaticPoint, tune_by_objective, tune_by_risk
@@ -22,9 +24,10 @@ from cascade_exit.policies.distributions import statistic_distributions
 from cascade_exit.policies.pooling import calibrated_matches, fit_calibration
 from cascade_exit.policies.selection import Bench
 from cascade_exit.policies.tuning import family_names
-from cascade_exit.runs import Run, UserError, closest
+from cascade_exit.runs import Run, UserError, closest, find_run
 from cascade_exit.runtime import TimingConfig, measure_together, write_stage_costs
 from cascade_exit.trace import Trace
+from cascade_exit.tracking import log_figures, tracked
 
 AUTO = "auto"
 POLICY_NAME = "policy.json"
@@ -40,9 +43,12 @@ def work(config: TuneConfig, call: Call) -> Path:
     if len(model.detector.exit_names) < 2:
         raise UserError(f"run={config.run}: a static model has no early exit, so there is nothing to tune")
     statics = [_static(reference, model, root, config.device) for reference in config.static]
+    logger_config = model.logger(config.logger)
+    config = replace(config, logger=logger_config)
     tracing = TraceConfig(
         run=config.run,
         data=config.data,
+        logger=config.logger,
         split="calibrate",
         score_threshold=config.score_threshold,
         device=config.device,
@@ -62,8 +68,10 @@ def work(config: TuneConfig, call: Call) -> Path:
     with open_call(replace(config, data=None), call, fingerprints, parents) as run:
         if not run.finished:
             images = load_role(model.data(config.data), "calibrate")
-            costs = _costs(config, run, model, shown, trace, images)
-            _tune(config, run, model.id, trace, images, costs, console)
+            inputs = [model.folder, find_run(traced.id, root), *(static.folder for static in statics)]
+            with tracked(logger_config, run, inputs) as logger:
+                costs = _costs(config, run, model, shown, trace, images)
+                _tune(config, run, model.id, trace, images, costs, console, logger)
         show_record(run, model.id, console)
         for line in run.manifest.warnings:
             console.print(f"[yellow]Warning:[/] {line}", highlight=False)
@@ -85,7 +93,14 @@ def _static(reference: str, model: TrainedModel, root: Path, device: str) -> Tra
 
 
 def _tune(
-    config: TuneConfig, run: Run, model: str, trace: Trace, images: CocoSet, costs: CostTable, console: Console
+    config: TuneConfig,
+    run: Run,
+    model: str,
+    trace: Trace,
+    images: CocoSet,
+    costs: CostTable,
+    console: Console,
+    logger: Logger,
 ) -> None:
     names = family_names() if config.family == AUTO else (config.family,)
     calibrate = partial(fit_calibration, temperature=config.temperature, harmonise=config.harmonise)
@@ -101,6 +116,8 @@ def _tune(
         run.warn(line)
     references = find_references(outcome)
     record_outcome(run, outcome, references, config)
+    log_figures(logger, run.manifest.metrics)
+    log_tuning(logger, outcome, references)
     if outcome.policy is None:
         assert outcome.control is not None
         show_record(run, model, console)

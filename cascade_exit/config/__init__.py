@@ -2,6 +2,7 @@
 
 from cascade_exit.config.app import Call, Task, read_jobs, refuse, run_app
 from cascade_exit.config.schema import (
+    DashboardConfig,
     DescribeConfig,
     EvaluateConfig,
     ExportConfig,
@@ -15,6 +16,7 @@ from cascade_exit.config.schema import (
 
 __all__ = [
     "Call",
+    "DashboardConfig",
     "DescribeConfig",
     "EvaluateConfig",
     "ExportConfig",

@@ -41,6 +41,11 @@ class Call:
     command: str
     overrides: tuple[str, ...]
 
+    def choice(self, group: str) -> str | None:
+        """What was chosen of a group of configurations on the command line."""
+        chosen = [word.split("=", 1)[1] for word in self.overrides if word.lstrip("+").startswith(f"{group}=")]
+        return chosen[-1] if chosen else None
+
 
 def run_app(verb: str, schema: type[C], work: Callable[[C, Call], Path]) -> None:
     """Runs a verb with the process's command line; the last line on stdout is the run folder.

@@ -76,6 +76,7 @@ class TraceConfig(RunPlace):
     Attributes:
         run: the trained model: a run, or models/<name>.
         data: the set; none: the one that the run was trained on. Its classes are the model's.
+        logger: where measures go besides the run's own record; none: as the model was trained.
         split: the role to trace.
         score_threshold: detections from this score on count for recall, F1 and false positives of each image.
         device: cpu, cuda, ….
@@ -84,6 +85,7 @@ class TraceConfig(RunPlace):
 
     run: str = not_identity()
     data: DataConfig | None = None
+    logger: LoggerConfig | None = not_identity(None)
     split: Role = "calibrate"
     score_threshold: float = 0.3
     device: str = not_identity("cpu")
@@ -134,6 +136,7 @@ class TuneConfig(RunPlace):
     Attributes:
         run: the trained model: a run, or models/<name>.
         data: the set; none: the one that the run was trained on. Its classes are the model's.
+        logger: where measures go besides the run's own record; none: as the model was trained.
         score_threshold: see `trace`.
         family: of policies; auto: the one of all that serves best.
         objective: the highest AP, or the highest speedup, within the limits below; none: the highest AP where
@@ -156,6 +159,7 @@ class TuneConfig(RunPlace):
 
     run: str = not_identity()
     data: DataConfig | None = None
+    logger: LoggerConfig | None = not_identity(None)
     score_threshold: float = 0.3
     family: str = "auto"
     objective: Literal["max_ap", "max_speedup"] | None = None
@@ -214,6 +218,7 @@ class EvaluateConfig(RunPlace):
     Attributes:
         run: the trained model: a run, or models/<name>.
         data: the set; none: the one that the run was trained on. Its classes are the model's.
+        logger: where measures go besides the run's own record; none: as the model was trained.
         role: which part of it; no other is opened.
         policy: none: every exit answers for every image; shipped: the one beside a kept model, or of a training run's
             newest finished tune run; else the file of a policy, or a tune run.
@@ -232,6 +237,7 @@ class EvaluateConfig(RunPlace):
 
     run: str = not_identity()
     data: DataConfig | None = None
+    logger: LoggerConfig | None = not_identity(None)
     role: Role = "test"
     policy: str = not_identity("none")
     baseline: str | None = not_identity(None)
@@ -316,3 +322,23 @@ class DescribeConfig(RunPlace):
 
     data: DataConfig
     model: ModelConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class DashboardConfig(RunPlace):
+    """`dashboard`: a saved W&B workspace with the panels that matter.
+
+    Attributes:
+        name: of the workspace.
+        run: a training run or kept model whose exits, classes, project and group are shown; none: exit1, exit2 and
+            full, of all groups.
+        project: W&B project; none: that of the run, or cascade_exit.
+        entity: W&B user or team; none: the account's own.
+        dry_run: only write what would be saved.
+    """
+
+    name: str = "cascade_exit"
+    run: str | None = not_identity(None)
+    project: str | None = None
+    entity: str | None = None
+    dry_run: bool = not_identity(False)

@@ -1,18 +1,15 @@
 """The logger of a run, by config."""
 
 from pathlib import Path
-from typing import Any
 
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
-from cascade_exit.runs import UserError
+from cascade_exit.runs import Run, UserError
 from cascade_exit.tracking.config import LoggerConfig
 from cascade_exit.tracking.wandb_run import make_wandb_logger
 
 
-def make_logger(
-    config: LoggerConfig, run_dir: Path, run_id: str, job_type: str, resolved_config: dict[str, Any]
-) -> Logger:
+def make_logger(config: LoggerConfig, run: Run) -> Logger:
     """Make the logger of a run; all its files lie in the run's folder.
 
     W&B writes to ``wandb/``, TensorBoard to ``tensorboard/``, CSV to ``csv/version_<n>/`` with one ``n`` per
@@ -20,10 +17,7 @@ def make_logger(
 
     Args:
         config: Which logger, and for W&B where to.
-        run_dir: The run's folder.
-        run_id: The run's id; a continued run continues its W&B run.
-        job_type: The verb, such as ``train``.
-        resolved_config: The run's config as plain values.
+        run: The open run; a continued run continues its W&B run.
 
     Returns:
         A logger for Lightning's Trainer.
@@ -32,9 +26,9 @@ def make_logger(
         UserError: When the logger's package is not installed, or W&B cannot begin a run.
     """
     if config.name == "wandb":
-        return make_wandb_logger(config, run_dir, run_id, job_type, resolved_config)
-    logger = _make_csv(run_dir) if config.name == "csv" else _make_tensorboard(run_dir)
-    logger.log_hyperparams(resolved_config)
+        return make_wandb_logger(config, run)
+    logger = _make_csv(run.folder) if config.name == "csv" else _make_tensorboard(run.folder)
+    logger.log_hyperparams(run.manifest.config)
     return logger
 
 

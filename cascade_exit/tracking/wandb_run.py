@@ -10,29 +10,34 @@ from urllib.parse import urlsplit
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from cascade_exit.runs import UserError
+from cascade_exit.runs import Manifest, Run, UserError, plain
 from cascade_exit.tracking.config import LoggerConfig
 
 STEP_KEY = "trainer/global_step"
 Mode = Literal["offline", "online", "disabled"]
 
 
-def make_wandb_logger(
-    config: LoggerConfig, run_dir: Path, run_id: str, job_type: str, resolved_config: dict[str, Any]
-) -> WandbLogger:
+def make_wandb_logger(config: LoggerConfig, run: Run) -> WandbLogger:
     """Begin or continue a W&B run with the id of ours, and wrap it for Lightning.
 
-    Arguments are those of ``make_logger``. A W&B run that is still open in this process was left without
-    ``finish_logger``, so it is ended as failed first. In the further processes of a distributed run nothing
-    is begun.
+    A W&B run that is still open in this process was left without ``finish_logger``, so it is ended as failed
+    first. In the further processes of a distributed run nothing is begun.
+
+    Args:
+        config: Project, group, tags and mode.
+        run: The open run; its verb is the job type.
 
     Raises:
         UserError: When wandb is not installed, or cannot begin a run (no network, wrong key).
     """
-    mode = wandb_mode(config)
-    run = _begin(config, run_dir, run_id, job_type, resolved_config, mode)
+    experiment = _begin(config, run, wandb_mode(config))
     return WandbLogger(
-        name=run_dir.name, save_dir=run_dir, project=config.project, id=run_id, offline=False, experiment=run
+        name=run.folder.name,
+        save_dir=run.folder,
+        project=config.project,
+        id=run.id,
+        offline=False,
+        experiment=experiment,
     )
 
 
@@ -48,14 +53,7 @@ def wandb_mode(config: LoggerConfig) -> Mode:
 
 
 @rank_zero_only
-def _begin(
-    config: LoggerConfig,
-    run_dir: Path,
-    run_id: str,
-    job_type: str,
-    resolved_config: dict[str, Any],
-    mode: Mode,
-) -> Any:
+def _begin(config: LoggerConfig, run: Run, mode: Mode) -> Any:
     try:
         import wandb
     except ImportError as error:
@@ -63,30 +61,36 @@ def _begin(
     if wandb.run is not None:
         wandb.run.finish(exit_code=1)
     # Without these, staged artifacts and debug logs land in the home directory and are lost to the run.
-    os.environ["WANDB_DATA_DIR"] = str((run_dir / "wandb").absolute())
-    os.environ["WANDB_CACHE_DIR"] = str((run_dir / "wandb" / "cache").absolute())
+    os.environ["WANDB_DATA_DIR"] = str((run.folder / "wandb").absolute())
+    os.environ["WANDB_CACHE_DIR"] = str((run.folder / "wandb" / "cache").absolute())
     try:
-        run = wandb.init(
+        experiment = wandb.init(
             project=config.project,
             group=config.group,
             tags=config.tags,
-            name=run_dir.name,
-            id=run_id,
-            resume="allow",
-            job_type=job_type,
-            config=resolved_config,
-            dir=run_dir,
+            name=run.folder.name,
+            id=run.id,
+            # A run that begins (anew) takes the place of one that W&B has under its id.
+            resume="allow" if run.resumed else None,
+            job_type=run.manifest.verb,
+            config=run.manifest.config | {"manifest": _facts(run.manifest)},
+            dir=run.folder,
             mode=mode,
             settings=wandb.Settings(console="off", silent=mode == "offline"),
         )
     except wandb.Error as error:
-        raise UserError(f"W&B could not begin run {run_id} ({error}): give logger.mode=offline") from error
+        raise UserError(f"W&B could not begin run {run.id} ({error}): give logger.mode=offline") from error
     # W&B's own step starts again when a run is continued, ours does not.
-    run.define_metric(STEP_KEY)
-    run.define_metric("*", step_metric=STEP_KEY, step_sync=True)
+    experiment.define_metric(STEP_KEY)
+    experiment.define_metric("*", step_metric=STEP_KEY, step_sync=True)
     if mode == "offline":
-        print(_offline_line(run_dir))
-    return run
+        print(_offline_line(run.folder))
+    return experiment
+
+
+def _facts(manifest: Manifest) -> dict[str, Any]:
+    """What leads from a W&B run back to ours."""
+    return {key: plain(getattr(manifest, key)) for key in ("id", "command", "parents", "data", "git", "tries")}
 
 
 def _has_netrc_entry() -> bool:
@@ -104,4 +108,4 @@ def _has_netrc_entry() -> bool:
 
 def _offline_line(run_dir: Path) -> str:
     folder = run_dir / "wandb"
-    return f"W&B is offline, files are in {folder}; to upload: wandb sync {shlex.quote(str(folder))}/offline-run-*"
+    return f"W&B is offline, files are in {folder}; to upload: wandb sync {shlex.quote(str(folder))}"

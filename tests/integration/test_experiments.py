@@ -52,7 +52,7 @@ def test_one_step(name, rooms, tmp_path):
     config = build(TrainConfig, compose("train", words))
     sets = load_roles(config.data, ("train", "val"))
     with open_run("train", config, command=name, root=tmp_path) as run:
-        logger = make_logger(config.logger, run.folder, run.id, "train", {})
+        logger = make_logger(config.logger, run)
         training = TrainingSets(sets["train"], sets["val"], ImageStore(), 0)
         best = fit(config, training, StartingWeights("scratch", None, None), run, logger)
         finish_logger(logger, 0)

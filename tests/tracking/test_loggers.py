@@ -10,6 +10,7 @@ from PIL import Image
 
 from cascade_exit.runs import UserError
 from cascade_exit.tracking import LoggerConfig, finish_logger, log_histogram, log_image, make_logger
+from tests.tracking.stand_ins import a_run
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 def test_csv_keeps_the_rows_of_every_try(tmp_path: Path, picture: Path) -> None:
     run_dir = tmp_path / "run"
     for number in (1, 2):
-        logger = make_logger(LoggerConfig(name="csv"), run_dir, "0123abcd", "train", {"seed": 3})
+        logger = make_logger(LoggerConfig(name="csv"), a_run(tmp_path / "run", config={"seed": 3}))
         logger.log_metrics({"val/full/AP": number / 4}, step=number)
         logger.log_metrics({"val/exit1/AP": number / 8}, step=number)
         log_image(logger, "val/grid", picture, step=1)
@@ -42,21 +43,21 @@ def test_csv_keeps_the_rows_of_every_try(tmp_path: Path, picture: Path) -> None:
     ]
     assert rows(run_dir / "csv/version_1/metrics.csv")[0]["val/full/AP"] == "0.5"
     assert (run_dir / "csv/version_0/hparams.yaml").read_text() == "seed: 3\n"
-    assert [path.name for path in run_dir.iterdir()] == ["csv"]
+    assert sorted(path.name for path in run_dir.iterdir()) == ["csv", "manifest.json"]
 
 
 def test_tensorboard_shows_figures_pictures_and_distributions(tmp_path: Path, picture: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     run_dir = tmp_path / "run"
-    logger = make_logger(LoggerConfig(name="tensorboard"), run_dir, "0123abcd", "train", {"seed": 3})
+    logger = make_logger(LoggerConfig(name="tensorboard"), a_run(run_dir, config={"seed": 3}))
     logger.log_metrics({"val/full/AP": 0.25}, step=7)
     log_image(logger, "val/grid", picture, step=8)
     log_histogram(logger, "val/exit1/confidence", np.array([0.0, np.inf, 1.0]), step=9)
     log_histogram(logger, "val/exit1/nothing", np.array([]), step=9)
     finish_logger(logger, exit_code=0)
 
-    assert [path.name for path in run_dir.iterdir()] == ["tensorboard"]
+    assert sorted(path.name for path in run_dir.iterdir()) == ["manifest.json", "tensorboard"]
     events = EventAccumulator(str(run_dir / "tensorboard"))
     events.Reload()
     assert [(event.step, event.value) for event in events.Scalars("val/full/AP")] == [(7, 0.25)]
@@ -75,11 +76,11 @@ def test_without_tensorboard_the_way_on_is_named(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(loggers, "TensorBoardLogger", absent)
     with pytest.raises(UserError, match="pip install tensorboard, or give logger=csv"):
-        make_logger(LoggerConfig(name="tensorboard"), tmp_path, "0123abcd", "train", {})
+        make_logger(LoggerConfig(name="tensorboard"), a_run(tmp_path))
 
 
 def test_csv_needs_no_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
-    logger = make_logger(LoggerConfig(name="csv"), tmp_path, "0123abcd", "train", {})
+    logger = make_logger(LoggerConfig(name="csv"), a_run(tmp_path))
     log_histogram(logger, "x", np.arange(3.0), step=1)
     finish_logger(logger, 0)

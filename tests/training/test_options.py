@@ -29,7 +29,7 @@ def train(rooms, tmp_path):
         config = build(TrainConfig, compose("train", [*SMALL, *rooms, *words]))
         sets = load_roles(config.data, ("train", "val"))
         with open_run("train", config, command="", root=tmp_path) as run:
-            logger = make_logger(config.logger, run.folder, run.id, "train", {})
+            logger = make_logger(config.logger, run)
             training = TrainingSets(sets["train"], sets["val"], ImageStore(), 0)
             fit(config, training, StartingWeights("scratch", None, None), run, logger)
             finish_logger(logger, 0)

@@ -11,9 +11,11 @@ from cascade_exit.data import Batch, CocoSet
 from cascade_exit.evaluation import ExitAP, ImageTruth
 from cascade_exit.losses import trivial_loss_warnings
 from cascade_exit.runs import Record, Run, UserError
+from cascade_exit.tracking.best import Best, best_of, log_best
 
 # Mean over the exits: a checkpoint with one good exit and one bad is no good cascade.
 MONITOR = "val/mean_AP"
+LOWER_IS_BETTER = ("ece", "nll")
 LOGGED = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large", "AR100", "ece", "nll")
 
 
@@ -30,14 +32,22 @@ class ExitEvaluator(pl.Callback):
         truth = [ImageTruth.from_record(record) for record in val.records]
         self.metric = ExitAP(truth, val.class_map.names, exit_names)
         self.run = run
+        self.best: dict[str, Best] = {
+            f"val/{name}/{key}": "min" if key in LOWER_IS_BETTER else "max" for name in exit_names for key in LOGGED
+        } | {MONITOR: "max"}
         self.record = Record(run.folder / "metrics.jsonl")
         self._loss_sums: dict[str, Tensor | float] = defaultdict(float)
         self._batches = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Drops rows of epochs that will be run again."""
+        """Drops rows of epochs that will be run again, and has the logger look for best values."""
         if trainer.is_global_zero:
             self.record.truncate_after("step", trainer.global_step)
+        best_of(trainer.logger, self.best)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Puts the best values of all tries into the logger's summary."""
+        log_best(trainer.logger, self.best, self.record.read())
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -24,7 +24,7 @@ class Cell:
     """
 
     text: str
-    value: float | None = None
+    value: float | int | None = None
     source: str = ""
     below: str = ""
     tone: Tone = ""
@@ -72,17 +72,17 @@ def figure_cell(run: ReportedRun, path: str, tone: Tone = "") -> Cell:
     return Cell(number(value, path), value, f"{path} of {run.id}", below=between(interval, path), tone=tone)
 
 
-def between(interval: Sequence[float] | None, path: str) -> str:
+def between(interval: Sequence[float | int] | None, path: str) -> str:
     """An interval in words, or nothing."""
     return f"{number(interval[0], path)} to {number(interval[1], path)}" if interval else ""
 
 
-def number(value: float, path: str) -> str:
+def number(value: float | int, path: str) -> str:
     """A number in the unit that its path in metrics.json asks for."""
     return _in_unit(value, path).replace("-", "−")
 
 
-def _in_unit(value: float, path: str) -> str:
+def _in_unit(value: float | int, path: str) -> str:
     key = path.rsplit(".", 1)[-1]
     if key in ("relative_ap_drop", "macs_reduction") or ".exit_rates" in path:
         return f"{100 * value:.1f} %"

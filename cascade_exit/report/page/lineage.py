@@ -37,7 +37,7 @@ class Lineage:
         if run.verb == KEPT:
             return run.id
         if run.verb != "train":
-            return " ".join([run.verb, self._model(run)])
+            return f"{run.verb} {self._model(run)}".strip()
         experiment = experiment_of(run.command) or "train"
         said = self._said.get(run.id) or ({SEED: run.identity[SEED]} if SEED in run.identity else {})
         return ", ".join([experiment, *(f"{key} {value}" for key, value in said.items())])

@@ -29,7 +29,7 @@ class Target:
     high: float = float("inf")
     above: bool = True
 
-    def reached(self, value: float) -> bool:
+    def reached(self, value: float | int) -> bool:
         """Whether a value is what was asked for."""
         return value >= self.low and (value <= self.high or (self.above and self.low > float("-inf")))
 
@@ -91,7 +91,7 @@ def judge(target: Target, run: ReportedRun) -> Cell:
     return Cell(shown, value, f"{target.path} of {run.id}", below, verdict)
 
 
-def _verdict(target: Target, value: float, interval: Sequence[float] | None) -> Tone:
+def _verdict(target: Target, value: float | int, interval: Sequence[float | int] | None) -> Tone:
     reached = target.reached(value)
     if interval and any(target.reached(end) != reached for end in interval):
         return "open"

@@ -32,13 +32,13 @@ class Mean:
         high: upper end.
     """
 
-    values: tuple[float, ...]
-    mean: float
+    values: tuple[float | int, ...]
+    mean: float | int
     low: float
     high: float
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> "Mean":
+    def of(cls, values: Sequence[float | int]) -> "Mean":
         """Of at least two values: mean +/- t(n - 1) s / sqrt(n) (Student, 1908)."""
         mean, count = statistics.fmean(values), len(values)
         half = t_quantile(count - 1) * statistics.stdev(values) / math.sqrt(count)
@@ -81,7 +81,7 @@ def seeds_table(groups: Sequence[Sequence[ReportedRun]], lineage: Lineage) -> Ta
     for group in groups:
         seeds = ", ".join(str(lineage.seed(run)) for run in group)
         rows.append([Cell(f"{group_name(group, lineage)}: seeds {seeds} ({', '.join(run.id for run in group)})")])
-        rows += [_row(path, mean) for path, mean in group_means(group).items()]
+        rows += [_row(path, mean, group) for path, mean in group_means(group).items()]
     note = (
         "95 % t-interval of the mean over seeds (Student, n − 1 degrees of freedom): it tells of what differs from "
         "training to training, not from image to image. Runs are grouped that differ in nothing but the seed."
@@ -97,12 +97,12 @@ def group_means(group: Sequence[ReportedRun]) -> dict[str, Mean]:
     return {path: Mean.of(values) for path, values in present.items() if len(values) > 1}
 
 
-def _row(path: str, mean: Mean) -> list[Cell]:
+def _row(path: str, mean: Mean, group: Sequence[ReportedRun]) -> list[Cell]:
     each = ", ".join(number(value, path) for value in mean.values)
     return [
         Cell(path),
-        Cell(str(len(mean.values)), len(mean.values)),
-        Cell(number(mean.mean, path), mean.mean, f"mean of {path}"),
+        Cell(str(len(mean.values))),
+        Cell(number(mean.mean, path), mean.mean, f"mean of {path} of {' '.join(run.id for run in group)}"),
         Cell(f"{number(mean.low, path)} to {number(mean.high, path)}"),
         Cell(number(statistics.stdev(mean.values), path)),
         Cell(each),

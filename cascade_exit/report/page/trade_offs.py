@@ -1,6 +1,6 @@
 """AP over mean cost: one chart per set of images and unit of cost, since APs of other images do not compare."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -142,13 +142,17 @@ def _has(run: ReportedRun, path: str) -> bool:
     return all(lookup(run.figures, f"{path}.{key}") is not None for key in ("macs", "AP"))
 
 
-def _line(figure: go.Figure, x: list[float], y: list[float], name: str, line: Mapping[str, Any]) -> None:
+def _line(
+    figure: go.Figure, x: Sequence[float | int], y: Sequence[float | int], name: str, line: Mapping[str, Any]
+) -> None:
     # A front of one point has no line to show.
     mode = "lines" if len(x) > 1 else "markers"
     marker = {"color": line["color"], "size": 6}
-    figure.add_scatter(x=x, y=y, name=plain_text(name), mode=mode, line=dict(line), marker=marker, hovertemplate=_POINT)
+    figure.add_scatter(
+        x=list(x), y=list(y), name=plain_text(name), mode=mode, line=dict(line), marker=marker, hovertemplate=_POINT
+    )
 
 
-def _point(figure: go.Figure, x: float, y: float, name: str, colour: str, shape: str, size: int) -> None:
+def _point(figure: go.Figure, x: float | int, y: float | int, name: str, colour: str, shape: str, size: int) -> None:
     marker = {"symbol": shape, "size": size, "color": colour}
     figure.add_scatter(x=[x], y=[y], name=plain_text(name), mode="markers", marker=marker, hovertemplate=_POINT)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from cascade_exit.report.page import Lineage, read_reported
+from cascade_exit.report.page.cells import number
 from cascade_exit.report.page.differences import IDLE, differences
 from cascade_exit.report.page.scorecard import TARGETS, judge
 from cascade_exit.report.page.seeds import Mean, group_means, seeds_table, t_quantile
@@ -123,6 +124,43 @@ class TestDifferences:
         other = make_run(tmp_path / "there", "train", "22222222", identity={"rate": 1, "lr": 0.10000000001, "on": True})
         (found,) = differences([read_reported(one), read_reported(other)])
         assert (found.key, found.values) == ("lr", ("0.1", "0.10000000001"))
+
+
+class TestNames:
+    def test_few_differences_are_said(self, tmp_path):
+        folders = [train_run(tmp_path, "11111111", 1, APS[0]), train_run(tmp_path, "22222222", 2, APS[1], channels=128)]
+        lineage = lineage_of(folders, tmp_path)
+        assert [lineage.name(run) for run in lineage.runs] == ["toy, seed 1, channels 64", "toy, seed 2, channels 128"]
+
+    def test_of_many_only_what_is_unlike_the_others(self, tmp_path):
+        same = {"lr": 1, "batch": 8, "width": 2, "depth": 3}
+        made = [
+            same | {"seed": 1},
+            same | {"seed": 2},
+            same | {"seed": 1, "lr": 5},
+            dict.fromkeys(same, 9) | {"seed": 4},
+        ]
+        folders = [make_run(tmp_path, "train", f"{place}" * 8, identity=each) for place, each in enumerate(made)]
+        lineage = lineage_of(folders, tmp_path)
+        names = [lineage.name(run) for run in lineage.runs]
+        assert names == ["train, seed 1", "train, seed 2", "train, lr 5, seed 1", "train, seed 4"]
+        assert lineage.label(lineage.runs[1]) == "train, seed 2 (11111111)"
+
+
+@pytest.mark.parametrize(
+    ("value", "path", "text"),
+    [
+        (0.12345, "exits.full.AP", "0.123"),
+        (-0.0001, "bounds.efficacy", "0.000"),
+        (-0.0123, "policy.relative_ap_drop", "−1.2 %"),
+        (451_327_968, "exits.full.macs", "451"),
+        (3_602_840, "exits.full.parameters", "3.60"),
+        (1.38, "policy.speedup_macs", "1.38x"),
+        (27.64, "policy.latency_ms.p50", "27.6"),
+    ],
+)
+def test_numbers_have_the_unit_of_their_key(value, path, text):
+    assert number(value, path) == text
 
 
 class TestScorecard:

@@ -3,7 +3,9 @@
 import base64
 import io
 import json
+import math
 import re
+import statistics
 from pathlib import Path
 
 import pytest
@@ -82,7 +84,7 @@ class TestNumbers:
         row = page.row("evaluate toy, seed 1")
         assert row[1:5] == ["evaluate", "toy", "finished", "2026-11-01 10:00 took 0:10:00"]
         assert "0.291 0.201 to 0.410" in row
-        assert row[-2:] == ["certainty", "models/still"]
+        assert row[-1] == "certainty against models/still"
         assert "−1.2 %" in " ".join(page.row("tune toy, seed 1", 1))
 
     def test_what_was_not_measured_is_not_there(self, page):
@@ -93,7 +95,7 @@ class TestNumbers:
             assert words not in page.text
         # An exit that no image leaves at would be a zero; one that the policy does not have is not there.
         assert ("policy.exit_rates.exit2", "55555555") not in page.numbers
-        assert page.row("tune toy, seed 1")[-1] == "–"
+        assert page.row("tune toy, seed 1")[-2:] == ["–", "router"]
 
     def test_a_run_with_nothing_but_a_manifest_leaves_the_other_sections_out(self, tmp_path):
         page = page_of([make_run(tmp_path, "trace", "99999999")], tmp_path)
@@ -180,6 +182,15 @@ class TestCharts:
         for run_id in ("aaaaaaaa", "bbbbbbbb"):
             (bar,) = figures[f"evaluate ({run_id})"]["data"]
             assert dict(zip(bar["x"], bar["y"], strict=True)) == {f"thing{number}": number / 16 for number in range(7)}
+
+    def test_means_over_seeds_are_bars_with_their_interval(self, page):
+        (bars,) = page.figures["Mean AP over seeds on 40 val images, with 95 % t-intervals"]["data"]
+        assert bars["x"] == list(EXITS)
+        for place, name in enumerate(EXITS):
+            values = [aps[name] for aps in APS.values()]
+            half = 4.302652729911275 * statistics.stdev(values) / math.sqrt(3)
+            assert bars["y"][place] == pytest.approx(statistics.fmean(values))
+            assert bars["error_y"]["array"][place] == pytest.approx(half)
 
     def test_an_exit_has_one_colour_everywhere(self, page):
         colours = {bar["name"]: bar["marker"]["color"] for bar in page.figures["Where images leave"]["data"]}

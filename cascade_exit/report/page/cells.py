@@ -79,7 +79,9 @@ def between(interval: Sequence[float | int] | None, path: str) -> str:
 
 def number(value: float | int, path: str) -> str:
     """A number in the unit that its path in metrics.json asks for."""
-    return _in_unit(value, path).replace("-", "−")
+    text = _in_unit(value, path)
+    # No minus before what rounds to zero.
+    return text.replace("-", "−" if any(digit in text for digit in "123456789") else "")
 
 
 def _in_unit(value: float | int, path: str) -> str:

@@ -1,5 +1,6 @@
 """Charts of training, exit rates, classes and seeds."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import plotly.graph_objects as go
@@ -140,27 +141,32 @@ def _class_bars(runs: Sequence[ReportedRun], lineage: Lineage) -> go.Figure:
     return figure
 
 
-def seeds_chart(groups: Sequence[Sequence[ReportedRun]], lineage: Lineage) -> Chart:
-    """Mean AP of each exit over seeds, with its interval."""
-    figure = new_figure("", "AP", height_px=360, showlegend=True, legend={"orientation": "h", "y": -0.15})
-    for place, group in enumerate(groups):
+def seeds_charts(groups: Sequence[Sequence[ReportedRun]], lineage: Lineage) -> list[Chart]:
+    """Mean AP of each exit over seeds, with its interval: a chart per set of images."""
+    by_set: dict[str | None, list[Sequence[ReportedRun]]] = defaultdict(list)
+    for group in groups:
+        if any(path.startswith("exits.") for path in group_means(group)):
+            by_set[group[0].measured_on].append(group)
+    return [_seeds_chart(on_set, lineage) for on_set in by_set.values()]
+
+
+def _seeds_chart(groups: Sequence[Sequence[ReportedRun]], lineage: Lineage) -> Chart:
+    legend = {"orientation": "h", "y": -0.15}
+    figure = new_figure("", "AP", height_px=360, showlegend=True, legend=legend, bargap=0.3)
+    for group in groups:
         means = group_means(group)
         exits = [name for name in exit_names(group) if f"exits.{name}.AP" in means]
         found = [means[f"exits.{name}.AP"] for name in exits]
-        name = plain_text(group_name(group, lineage))
+        halves = [mean.high - mean.mean for mean in found]
         figure.add_bar(
             x=exits,
             y=[mean.mean for mean in found],
-            error_y={
-                "type": "data",
-                "array": [mean.high - mean.mean for mean in found],
-                "thickness": 1.5,
-                "color": GREY,
-            },
-            name=name,
-            hovertemplate="%{fullData.name}<br>%{x}: %{y:.4f} +/- %{error_y.array:.4f}<extra></extra>",
-            marker={"color": run_colour(place)},
+            error_y={"type": "data", "array": halves, "thickness": 1.5, "color": GREY},
+            name=plain_text(group_name(group, lineage)),
+            hovertemplate="%{fullData.name}<br>%{x}: %{y:.4f} ± %{error_y.array:.4f}<extra></extra>",
+            marker={"color": run_colour(lineage.runs.index(group[0]))},
         )
+    where = f"{groups[0][0].figures.get('images', '')} {groups[0][0].role or ''} images"
     return Chart(
-        "Mean AP over seeds, with 95 % t-intervals", figure, [run for group in groups for run in group], wide=True
+        f"Mean AP over seeds on {where}, with 95 % t-intervals", figure, [run for group in groups for run in group]
     )

@@ -1,10 +1,11 @@
 """Settings in which runs differ."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cascade_exit.report.page.source import ReportedRun
+from cascade_exit.report.page.source import SEED, ReportedRun
 from cascade_exit.runs.plain import join_key
 
 INPUTS, IDLE = "inputs", "without effect on the result"
@@ -55,14 +56,24 @@ def differences(runs: Sequence[ReportedRun]) -> list[Difference]:
 
 
 def distinguishing(runs: Sequence[ReportedRun]) -> dict[str, dict[str, str]]:
-    """The few settings that tell runs apart, by the run's id: last part of the key, and value. Empty where many do."""
+    """The few settings that tell runs apart, by the run's id: last part of the key, and value.
+
+    Where runs differ in many settings, only those are said in which one is unlike most others; of one that is unlike
+    them in many, the seed alone.
+    """
     found = [each for each in differences(runs) if each.decides and each.group != INPUTS]
-    if not 0 < len(found) <= _MOST_SAID:
-        return {}
-    return {
-        run.id: {each.key.split(".")[-1]: str(each.values[place]) for each in found if each.values[place] is not None}
-        for place, run in enumerate(runs)
-    }
+    said: dict[str, dict[str, str]] = {}
+    for place, run in enumerate(runs):
+        unlike = [each for each in found if each.key == SEED or each.values[place] != _usual(each)]
+        chosen = found if len(found) <= _MOST_SAID else unlike
+        if len(chosen) > _MOST_SAID:
+            chosen = [each for each in chosen if each.key == SEED]
+        said[run.id] = {each.key.split(".")[-1]: value for each in chosen if (value := each.values[place]) is not None}
+    return said
+
+
+def _usual(difference: Difference) -> str | None:
+    return Counter(difference.values).most_common(1)[0][0]
 
 
 def flatten(value: Any, key: str = "") -> dict[str, str]:

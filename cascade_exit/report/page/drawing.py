@@ -52,8 +52,11 @@ def new_figure(x: str, y: str, height_px: int = 300, **layout: Any) -> go.Figure
 
 
 def run_colour(place: int) -> str:
-    """Of the run at this place in the report, on the whole page."""
-    return COLOURS[place % len(COLOURS)]
+    """Of the run at this place in the report, on the whole page: after the first eight, half as bright."""
+    colour = COLOURS[place % len(COLOURS)]
+    if place // len(COLOURS) % 2 == 0:
+        return colour
+    return "#" + "".join(f"{int(colour[at : at + 2], 16) * 11 // 20:02x}" for at in (1, 3, 5))
 
 
 def run_dash(place: int) -> str:

@@ -8,10 +8,9 @@ from typing import Any
 
 from cascade_exit.data import ROLES
 from cascade_exit.report.page.differences import distinguishing
-from cascade_exit.report.page.source import KEPT, ReportedRun, experiment_of
+from cascade_exit.report.page.source import KEPT, SEED, ReportedRun, experiment_of
 from cascade_exit.runs import Manifest, UserError, list_runs
 
-SEED = "seed"
 Made = ReportedRun | Manifest
 
 

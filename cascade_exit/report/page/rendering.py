@@ -11,7 +11,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from cascade_exit.report.page.cells import Table, exit_names
-from cascade_exit.report.page.charts import class_charts, rates_chart, seeds_chart, training_charts
+from cascade_exit.report.page.charts import class_charts, rates_chart, seeds_charts, training_charts
 from cascade_exit.report.page.drawing import Chart, exit_colour, run_colour
 from cascade_exit.report.page.lineage import Lineage
 from cascade_exit.report.page.pictures import Picture, collect_pictures
@@ -100,7 +100,7 @@ def _sections(lineage: Lineage, pictures: int) -> list[Section]:
             "seeds",
             "Seeds",
             tables=[seeds_table(groups, lineage)] if groups else (),
-            charts=[seeds_chart(groups, lineage)] if groups else (),
+            charts=seeds_charts(groups, lineage),
         ),
         Section("differences", "Settings", tables=difference_tables(runs, lineage)),
         Section(

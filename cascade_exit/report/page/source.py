@@ -13,7 +13,7 @@ from cascade_exit.runs import Manifest, Record, UserError, is_locked, plain
 from cascade_exit.runtime.detector import model_id
 from cascade_exit.runtime.kept_model import DESCRIPTION
 
-KEPT = "kept model"
+KEPT, SEED = "kept model", "seed"
 _SETTINGS = ("model", "classes", "decoding")
 _PLACE = ("runs_root", "run_dir", "force")
 

@@ -56,33 +56,33 @@ def runs_table(runs: Sequence[ReportedRun], lineage: Lineage) -> Table:
             _started(run),
             measured_on(run),
             *(figure_cell(run, f"exits.{name}.AP") for name in exits),
-            _policy(run),
-            _text(lookup(run.figures, "baseline.run")),
+            _policy(run, against=True),
         ]
         for run in runs
     ]
     columns = ["run", "verb", "experiment", "state", "started (UTC)", "measured on"]
-    columns += [f"AP {name}" for name in exits] + ["policy", "baseline"]
+    columns += [f"AP {name}" for name in exits] + ["policy, baseline"]
     return _without_empty_columns(Table("Runs", columns, rows, _INTERVAL))
 
 
 def exits_table(runs: Sequence[ReportedRun], lineage: Lineage) -> Table:
-    """Every measure of every exit."""
-    names = exit_names(runs)
-    rows = [
-        [
-            head(run, lineage),
-            Cell(name),
-            measured_on(run),
-            *(figure_cell(run, f"exits.{name}.{key}") for key in _MEASURES),
+    """Every measure of every exit, run by run."""
+    having = [run for run in runs if run.figures.get("exits")]
+    paths = {
+        key: title
+        for key, title in _MEASURES.items()
+        if any(key in of_exit for run in having for of_exit in run.figures["exits"].values())
+    }
+    rows: list[list[Cell]] = []
+    for run in having:
+        where = measured_on(run)
+        rows.append([Cell(", ".join(filter(None, [lineage.label(run), where.text, where.below])))])
+        rows += [
+            [Cell(name), *(figure_cell(run, f"exits.{name}.{key}") for key in paths)]
+            for name in exit_names([run])
+            if name in run.figures["exits"]
         ]
-        for run in runs
-        for name in names
-        if name in run.figures.get("exits", {})
-    ]
-    return _without_empty_columns(
-        Table("Every exit on all images", ["run", "exit", "measured on", *_MEASURES.values()], rows, _INTERVAL)
-    )
+    return Table("Every exit on all images", ["exit", *paths.values()], rows, _INTERVAL)
 
 
 def policies_table(runs: Sequence[ReportedRun], lineage: Lineage) -> Table:
@@ -153,9 +153,12 @@ def measured_on(run: ReportedRun) -> Cell:
     )
 
 
-def _policy(run: ReportedRun) -> Cell:
+def _policy(run: ReportedRun, against: bool = False) -> Cell:
     name = lookup(run.figures, "policy.name") or run.tuning.get("chosen")
-    return ABSENT if name is None else Cell(str(name))
+    baseline = lookup(run.figures, "baseline.run") if against else None
+    if name is None and baseline is None:
+        return ABSENT
+    return Cell(str(name or "none"), below=f"against {baseline}" if baseline else "")
 
 
 def _text(value: str | None) -> Cell:

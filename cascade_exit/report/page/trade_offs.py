@@ -13,6 +13,7 @@ from cascade_exit.report.page.lineage import Lineage
 from cascade_exit.report.page.source import ReportedRun
 
 MACS, MS = "MMACs", "ms"
+_ORDER = {"test": 0, "calibrate": 1, "val": 2}
 _SCALE = {MACS: 1e6, MS: 1.0}
 _POINT = "%{fullData.name}<br>%{x:.1f}: AP %{y:.4f}<extra></extra>"
 
@@ -35,7 +36,8 @@ def trade_off_charts(lineage: Lineage) -> list[Chart]:
             plane = planes.setdefault(key, _Plane(unit, _empty(unit)))
             plane.runs.append(run)
             draw(plane.figure, run, place, lineage)
-    return [Chart(_title(plane), plane.figure, plane.runs, wide=True) for plane in planes.values()]
+    ordered = sorted(planes.values(), key=lambda plane: _ORDER.get(plane.runs[0].role or "", len(_ORDER)))
+    return [Chart(_title(plane), plane.figure, plane.runs, wide=True) for plane in ordered]
 
 
 def _drawings(run: ReportedRun) -> list[tuple[str, Any]]:
@@ -69,8 +71,7 @@ def _draw_measured(figure: go.Figure, run: ReportedRun, place: int, lineage: Lin
         y=[of_exit["AP"] for _, of_exit in points],
         text=[name for name, _ in points],
         name=plain_text(f"{label}: exits"),
-        mode="lines+markers+text",
-        textposition="bottom center",
+        mode="lines+markers",
         line={"color": colour, "width": 1.5},
         marker={"size": 9, "color": [exit_colour(name) for name, _ in points], "line": {"color": colour, "width": 1.5}},
         hovertemplate="%{fullData.name}, %{text}<br>%{x:.1f}: AP %{y:.4f}<extra></extra>",

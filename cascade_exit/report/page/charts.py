@@ -23,6 +23,7 @@ from cascade_exit.report.page.source import ReportedRun
 _PARTS = ("classification", "localization")
 # More groups of bars than this are hard to read in one chart.
 _MOST_TOGETHER = 12
+_GROUP_PX = 150
 
 
 def training_charts(lineage: Lineage) -> list[Chart]:
@@ -110,7 +111,7 @@ def class_charts(lineage: Lineage) -> list[Chart]:
         return []
     groups = sum(len(_classes(run)) for run in having)
     if groups <= _MOST_TOGETHER:
-        return [Chart("AP of each class at each exit", _class_bars(having, lineage), having, wide=True)]
+        return [Chart("AP of each class at each exit", _class_bars(having, lineage), having, True, groups * _GROUP_PX)]
     return [Chart(lineage.label(run), _class_bars([run], lineage), [run]) for run in having]
 
 

@@ -27,12 +27,14 @@ class Chart:
         figure: of plotly.
         runs: whose numbers it shows.
         wide: takes the whole width.
+        least_px: width below which it is scrolled.
     """
 
     title: str
     figure: go.Figure
     runs: Sequence[ReportedRun]
     wide: bool = False
+    least_px: int = 0
 
     @property
     def height_px(self) -> int:

@@ -1,13 +1,14 @@
 """The page: its sections, put into the template with everything inline."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from cascade_exit.report.page.cells import Table, exit_names
@@ -67,7 +68,7 @@ def render_page(runs: Sequence[ReportedRun], root: Path, pictures: int, made: st
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["script_json"] = script_json
+    environment.filters |= {"script_json": script_json, "breakable": breakable}
     return environment.get_template("page.html").render(
         title=_title(runs),
         runs=runs,
@@ -85,9 +86,14 @@ def render_page(runs: Sequence[ReportedRun], root: Path, pictures: int, made: st
 def script_json(value: Any) -> Markup:
     """JSON that may stand in a script element, whatever its strings hold."""
     text = value.to_json() if hasattr(value, "to_json") else json.dumps(value)
-    for character, escape in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
-        text = text.replace(character, escape)
+    for character, escaped in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
+        text = text.replace(character, escaped)
     return Markup(text)
+
+
+def breakable(text: str) -> Markup:
+    """Text that may break into lines within keys and paths."""
+    return Markup(re.sub(r"(?<=\w)([./_])(?=[A-Za-z_])", r"\1<wbr>", str(escape(text))))
 
 
 def _sections(lineage: Lineage, pictures: int) -> list[Section]:

@@ -62,7 +62,7 @@ def runs_table(runs: Sequence[ReportedRun], lineage: Lineage) -> Table:
     ]
     columns = ["run", "verb", "experiment", "state", "started (UTC)", "measured on"]
     columns += [f"AP {name}" for name in exits] + ["policy, baseline"]
-    return _without_empty_columns(Table("Runs", columns, rows, _INTERVAL))
+    return _without_empty_columns(Table("Runs", columns, rows, _note(runs)))
 
 
 def exits_table(runs: Sequence[ReportedRun], lineage: Lineage) -> Table:
@@ -82,7 +82,7 @@ def exits_table(runs: Sequence[ReportedRun], lineage: Lineage) -> Table:
             for name in exit_names([run])
             if name in run.figures["exits"]
         ]
-    return Table("Every exit on all images", ["exit", *paths.values()], rows, _INTERVAL)
+    return Table("Every exit on all images", ["exit", *paths.values()], rows, _note(having))
 
 
 def policies_table(runs: Sequence[ReportedRun], lineage: Lineage) -> Table:
@@ -110,7 +110,7 @@ def policies_table(runs: Sequence[ReportedRun], lineage: Lineage) -> Table:
     ]
     note = (
         "Drop and speedup are against the baseline; of tuning runs against the full exit, on the very images tuned on. "
-        "Random and oracle: at the policy's mean cost. " + _INTERVAL
+        "Random and oracle: at the policy's mean cost. " + _note(having)
     )
     return _without_empty_columns(Table("Policies", columns, rows, note))
 
@@ -151,6 +151,10 @@ def measured_on(run: ReportedRun) -> Cell:
     return Cell(
         " ".join(filter(None, [run.role, f"{images:,} images"])), below=lookup(run.figures, "data.annotations") or ""
     )
+
+
+def _note(runs: Sequence[ReportedRun]) -> str:
+    return _INTERVAL if any("intervals" in run.figures for run in runs) else ""
 
 
 def _policy(run: ReportedRun, against: bool = False) -> Cell:

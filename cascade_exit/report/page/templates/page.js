@@ -13,7 +13,7 @@
     "hoverlabel.font.color": colours().ink,
   });
   const draw = (plot) => {
-    const figure = JSON.parse(plot.parentElement.querySelector("script.figure").textContent);
+    const figure = JSON.parse(plot.closest("figure").querySelector("script.figure").textContent);
     // A finger on a chart scrolls the page.
     if (matchMedia("(pointer: coarse)").matches) figure.layout.dragmode = false;
     Plotly.newPlot(plot, figure.data, figure.layout, settings).then(() => Plotly.relayout(plot, look()));

@@ -95,6 +95,17 @@ class TestGroups:
         ]
         assert lineage_of(folders, tmp_path).seed_groups() == []
 
+    def test_policies_of_a_file_are_not_the_seed_s_own(self, tmp_path):
+        for seed in (1, 2):
+            train_run(tmp_path, f"{seed}" * 8, seed, APS[0])
+        data = {"test": SET["test"], "model": "m"}
+        for files, groups in (("xx", [["x1x1x1x1", "x2x2x2x2"]]), ("yz", [])):
+            folders = [
+                evaluate_run(tmp_path, f"{files[-1]}{seed}" * 4, f"{seed}" * 8, APS[0], data=data | {"policy": file})
+                for seed, file in enumerate(files, start=1)
+            ]
+            assert ids(lineage_of(folders, tmp_path).seed_groups()) == groups
+
     def test_unfinished_runs_are_not_averaged(self, tmp_path):
         folders = [
             train_run(tmp_path, "11111111", 1, APS[0]),

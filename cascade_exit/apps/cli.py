@@ -12,6 +12,7 @@ VERBS = {
     "evaluate": "measure every exit of a trained detector on a set",
     "predict": "draw what each exit sees on your photos or video",
     "export": "keep a trained detector as models/<name>",
+    "search": "look for the best settings, over many runs",
     "describe": "show a data set, and what each exit of a model costs",
 }
 

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cascade_exit.orchestration.job import Job, sweep_id
-    from cascade_exit.orchestration.launcher import SweepLauncher, run_verb
+    from cascade_exit.orchestration.launcher import SweepLauncher, launch_settings, run_verb
     from cascade_exit.orchestration.ledger import Ledger, LedgerRow
+    from cascade_exit.orchestration.search import Search, search_folder
+    from cascade_exit.orchestration.search_settings import SearchConfig
     from cascade_exit.orchestration.settings import LaunchConfig
     from cascade_exit.orchestration.standing import Standing, job_standing
     from cascade_exit.orchestration.sweep import Sweep
@@ -16,17 +18,23 @@ __all__ = [
     "LaunchConfig",
     "Ledger",
     "LedgerRow",
+    "Search",
+    "SearchConfig",
     "Standing",
     "Sweep",
     "SweepLauncher",
     "job_standing",
+    "launch_settings",
     "run_verb",
+    "search_folder",
     "sweep_id",
 ]
 _HOMES = {
     "job": ("Job", "sweep_id"),
-    "launcher": ("SweepLauncher", "run_verb"),
+    "launcher": ("SweepLauncher", "launch_settings", "run_verb"),
     "ledger": ("Ledger", "LedgerRow"),
+    "search": ("Search", "search_folder"),
+    "search_settings": ("SearchConfig",),
     "settings": ("LaunchConfig",),
     "standing": ("Standing", "job_standing"),
     "sweep": ("Sweep",),

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
@@ -35,6 +36,16 @@ def run_verb(verb: str, schema: type[C], work: Callable[[C, Call], Path]) -> Non
     """Runs a verb with the process's command line, or with `-m` a sweep of it; see `config.run_app`."""
     register()
     run_app(verb, schema, work)
+
+
+def launch_settings() -> LaunchConfig:
+    """`hydra.launcher`, for a verb that hands in jobs of its own.
+
+    Raises:
+        SchemaError: a setting does not fit.
+    """
+    values: Any = OmegaConf.to_container(HydraConfig.get().launcher)
+    return build(LaunchConfig, {key: value for key, value in values.items() if key != "_target_"}, "hydra.launcher")
 
 
 def register() -> None:

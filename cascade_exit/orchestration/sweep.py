@@ -31,6 +31,7 @@ class _Running:
     job: Job
     handle: Handle
     progress: Progress
+    dropped: float | None = None  # `time.monotonic()` when it was asked to end
 
 
 class Sweep:
@@ -57,7 +58,7 @@ class Sweep:
             gpus: those to hand out, one per job.
             command: the command line that does a job.
         """
-        self._jobs, self._settings, self._folder, self._view = jobs, settings, folder, view
+        self._jobs, self._settings, self._folder, self._view = list(jobs), settings, folder, view
         self._executor, self._gpus, self._command = executor or LocalExecutor(), gpus, command
         self._waiting: deque[Job] = deque()
         self._running: list[_Running] = []
@@ -79,32 +80,77 @@ class Sweep:
         Raises:
             UserError: the same sweep runs in another process, or its ledger cannot be read.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with hold_lock(self._folder), _caught_signals() as caught:
-            self._ledger = Ledger(self._folder)
-            self._sort_out()
-            try:
-                while (self._waiting or self._running) and not caught:
-                    self._start_some()
-                    self._show()
-                    time.sleep(POLL_SECONDS if self._running else 0)
-                    self._collect()
-            finally:
-                # Also where the ledger could not be written: no job outlives the sweep.
-                self._end_all(caught)
+        with self.at_work() as caught:
+            for job in list(self._jobs):
+                self.add(job)
+            while self.busy and not caught:
+                self.step()
         if caught:
             return 128 + caught[0]
         return int(any(job.id not in self.rows or self.rows[job.id].state != "finished" for job in self._jobs))
 
-    def _sort_out(self) -> None:
-        for job in self._jobs:
-            standing = job_standing(job, self.rows.get(job.id))
-            if standing.state != "finished" and self._take_up(job):
-                continue
-            if standing.state == "due":
-                self._waiting.append(job)
-            else:
-                self._leave(job, standing)
+    @contextmanager
+    def at_work(self) -> Iterator[list[int]]:
+        """Holds the folder and reads the ledger; at the end of the block every job is ended.
+
+        Yields:
+            The signals that asked the sweep to end, as they come.
+
+        Raises:
+            UserError: the same sweep runs in another process, or its ledger cannot be read.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with hold_lock(self._folder), _caught_signals() as caught:
+            self._ledger = Ledger(self._folder)
+            try:
+                yield caught
+            finally:
+                # Also where the ledger could not be written: no job outlives the sweep.
+                self._end_all(caught)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job waits or runs."""
+        return bool(self._waiting or self._running)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a failure lets no more jobs start (on_failure=stop)."""
+        return self._stopped
+
+    def holds(self, job: Job) -> bool:
+        """Whether this job waits or runs here."""
+        return job in self._waiting or any(running.job == job for running in self._running)
+
+    def progress_of(self, job: Job) -> Progress | None:
+        """How far it is, while it runs here."""
+        return next((running.progress for running in self._running if running.job == job), None)
+
+    def add(self, job: Job) -> None:
+        """Lets a job run unless it is finished or open elsewhere; its row then says so."""
+        if job not in self._jobs:
+            self._jobs.append(job)
+        standing = job_standing(job, self.rows.get(job.id))
+        if standing.state != "finished" and self._take_up(job):
+            return
+        if standing.state == "due":
+            self._waiting.append(job)
+        else:
+            self._leave(job, standing)
+
+    def step(self) -> None:
+        """Starts what may start, shows what runs, and puts on record what has ended."""
+        self._start_some()
+        self._show()
+        time.sleep(POLL_SECONDS if self._running else 0)
+        self._collect()
+
+    def drop(self, job: Job) -> None:
+        """Lets a job end whose result is no longer wanted; it is put down as interrupted."""
+        for running in self._running:
+            if running.job == job and running.dropped is None:
+                running.dropped = time.monotonic()
+                running.handle.ask_to_end()
 
     def _take_up(self, job: Job) -> bool:
         """Stands by a job that an earlier call handed in and that still waits or runs."""
@@ -181,7 +227,9 @@ class Sweep:
             code = running.handle.ended()
             if code is not None:
                 self._running.remove(running)
-                self._settle(running, code, stopping=False)
+                self._settle(running, code, stopping=running.dropped is not None)
+            elif running.dropped is not None and time.monotonic() - running.dropped > GRACE_SECONDS:
+                running.handle.kill()
 
     def _settle(self, running: _Running, code: int, stopping: bool) -> None:
         """Puts on record how a process ended; its run's manifest has the last word."""

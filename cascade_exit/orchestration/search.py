@@ -180,7 +180,7 @@ class Search:
         values = [figure(metrics, objective.metric, run) for objective in self._config.objectives]
         self.study.report(opened.trial, _epochs(Path(run)))
         self.study.complete(opened.trial, values, run)
-        told = ", ".join(f"{o.metric} {value:g}" for o, value in zip(self._config.objectives, values, strict=True))
+        told = ", ".join(f"{o.metric} {value:.4g}" for o, value in zip(self._config.objectives, values, strict=True))
         self._view.say(None, f"trial {opened.trial.number}: {told}")
 
 

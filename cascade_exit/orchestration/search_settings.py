@@ -182,7 +182,7 @@ def word(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, list | tuple):
         return f"[{','.join(map(word, value))}]"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _flat(values: Mapping[str, Any], key: str = "") -> list[tuple[str, Any]]:

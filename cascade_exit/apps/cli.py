@@ -13,6 +13,7 @@ VERBS = {
     "predict": "draw what each exit sees on your photos or video",
     "export": "keep a trained detector as models/<name>",
     "report": "show runs side by side, in one HTML page",
+    "search": "look for the best settings, over many runs",
     "describe": "show a data set, and what each exit of a model costs",
     "dashboard": "save a W&B workspace with the panels that matter",
 }

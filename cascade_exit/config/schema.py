@@ -325,7 +325,6 @@ class DescribeConfig(RunPlace):
 
 
 @dataclass(frozen=True, kw_only=True)
-<<<<<<< HEAD
 class DashboardConfig(RunPlace):
     """`dashboard`: a saved W&B workspace with the panels that matter.
 
@@ -343,7 +342,9 @@ class DashboardConfig(RunPlace):
     project: str | None = None
     entity: str | None = None
     dry_run: bool = not_identity(False)
-=======
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportConfig(RunPlace):
     """`report`: runs side by side.
 
@@ -360,4 +361,3 @@ class ReportConfig(RunPlace):
             raise ValueError("runs must name at least one run, such as 'runs=[RUN,models/NAME]'")
         if self.pictures < 0:
             raise ValueError(f"pictures must not be negative, got {self.pictures}")
->>>>>>> report

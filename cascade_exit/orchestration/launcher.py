@@ -9,14 +9,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from cascade_exit.config import Call, RunPlace, Task, read_jobs, refuse, run_app
+from cascade_exit.orchestration.executor import open_executor
 from cascade_exit.orchestration.gpus import visible_gpus
 from cascade_exit.orchestration.job import Job, labels, sweep_id
 from cascade_exit.orchestration.ledger import Ledger
@@ -34,6 +36,16 @@ def run_verb(verb: str, schema: type[C], work: Callable[[C, Call], Path]) -> Non
     """Runs a verb with the process's command line, or with `-m` a sweep of it; see `config.run_app`."""
     register()
     run_app(verb, schema, work)
+
+
+def launch_settings() -> LaunchConfig:
+    """`hydra.launcher`, for a verb that hands in jobs of its own.
+
+    Raises:
+        SchemaError: a setting does not fit.
+    """
+    values: Any = OmegaConf.to_container(HydraConfig.get().launcher)
+    return build(LaunchConfig, {key: value for key, value in values.items() if key != "_target_"}, "hydra.launcher")
 
 
 def register() -> None:
@@ -58,7 +70,7 @@ class SweepLauncher(Launcher):
 
     def __init__(self, **settings: Any) -> None:
         """Keeps the settings; they are checked when jobs are there."""
-        self._settings = settings
+        self._settings: Any = OmegaConf.to_container(OmegaConf.create(settings))
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keeps what Hydra gives every launcher."""
@@ -102,9 +114,9 @@ def _show_what_would_run(jobs: list[Job], folder: Path, console: Console) -> Non
 
 
 def _run(jobs: list[Job], settings: LaunchConfig, folder: Path, console: Console) -> None:
-    gpus = visible_gpus() if settings.parallel > 1 else []
-    with View(console, labels(jobs)) as view:
-        sweep = Sweep(jobs, settings, folder, view, gpus=gpus)
+    gpus = visible_gpus() if settings.executor == "local" and settings.parallel > 1 else []
+    with open_executor(settings, folder) as executor, View(console, labels(jobs)) as view:
+        sweep = Sweep(jobs, settings, folder, view, executor, gpus)
         code = sweep.run()
     console.print(end_table(jobs, sweep.rows, folder))
     if code:

@@ -21,6 +21,7 @@ class LedgerRow:
         tries: how often the sweep has started it.
         seconds: of work over all tries of its run, as its manifest has them.
         run: its run folder, once it is known.
+        submission: of a cluster, such as slurm:1234, by which the next call asks for it.
         error: the line that ended it, where it failed.
         metrics: AP of every exit, such as full/AP.
         time: when this was written (ISO 8601, UTC).
@@ -32,6 +33,7 @@ class LedgerRow:
     tries: int = 0
     seconds: float = 0.0
     run: str | None = None
+    submission: str | None = None
     error: str | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     time: str = field(default_factory=utc_now)

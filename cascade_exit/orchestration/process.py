@@ -4,13 +4,21 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _RAISED = re.compile(r"^(Error: |[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit)\b)")
+# Becomes the job, to which the system sends SIGTERM when the process that started it dies.
+_TIED = (
+    "import ctypes, os, signal, sys\n"
+    "if sys.platform == 'linux': ctypes.CDLL(None).prctl(1, signal.SIGTERM)\n"
+    "os.execvp(sys.argv[1], sys.argv[1:])"
+)
 
 
 class JobProcess:
@@ -20,12 +28,33 @@ class JobProcess:
         log: everything that it writes to stderr, with tracebacks in full; what it writes to stdout follows at its end.
         gpu: what it was given, where there are several.
         begun: `time.monotonic()` at its start.
+        submission: none, it is looked for by no later call.
     """
 
-    def __init__(self, command: Sequence[str], log: Path, gpu: str | None) -> None:
-        """Starts it; its log is appended to."""
+    submission: str | None = None
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        log: Path,
+        gpu: str | None = None,
+        folder: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        tied: bool = False,
+    ) -> None:
+        """Starts it; its log is appended to.
+
+        Args:
+            command: its words.
+            log: see above.
+            gpu: see above.
+            folder: in which it works; none: this process's.
+            environment: its variables, to which ours are added; none: this process's.
+            tied: it is asked to end when this process dies, however it dies.
+        """
         self.log, self.gpu, self.begun = log, gpu, time.monotonic()
-        environment = os.environ | {"HYDRA_FULL_ERROR": "1", "PYTHONUNBUFFERED": "1"}
+        variables = os.environ if environment is None else environment
+        environment = {**variables, "HYDRA_FULL_ERROR": "1", "PYTHONUNBUFFERED": "1"}
         if gpu is not None:
             environment["CUDA_VISIBLE_DEVICES"] = gpu
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -36,10 +65,11 @@ class JobProcess:
             file.flush()
             self._log_begins = file.tell()
             self._process = subprocess.Popen(
-                command,
+                [sys.executable, "-c", _TIED, *command] if tied else command,
                 stdin=subprocess.DEVNULL,
                 stdout=self._answer,
                 stderr=file,
+                cwd=folder,
                 env=environment,
                 start_new_session=True,  # Ctrl-C in the terminal is for the sweep, which ends its jobs itself
             )
@@ -48,6 +78,16 @@ class JobProcess:
     def pid(self) -> int:
         """Its process id, which is also its group's."""
         return self._process.pid
+
+    @property
+    def holder(self) -> tuple[str, int]:
+        """The machine and the process that do it."""
+        return socket.gethostname(), self.pid
+
+    @property
+    def place(self) -> str | None:
+        """Its GPU, for people."""
+        return f"GPU {self.gpu}" if self.gpu is not None else None
 
     def ended(self) -> int | None:
         """Its exit code once it has ended, below zero where a signal ended it; what it left running is killed then."""

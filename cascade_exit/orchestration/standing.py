@@ -59,11 +59,12 @@ def job_standing(job: Job, row: LedgerRow | None) -> Standing:
     return Standing("due", why)
 
 
-def run_of_process(job: Job, pid: int) -> Path | None:
-    """The run that a living process of this job holds open: its lock names the process."""
+def run_held_by(job: Job, holder: tuple[str, int]) -> Path | None:
+    """The run that a living process of this job holds open: its lock names machine and process."""
     for folder in _folders(job):
         try:
-            if json.loads((folder / LOCK_NAME).read_text())["pid"] == pid and (folder / MANIFEST_NAME).exists():
+            named = json.loads((folder / LOCK_NAME).read_text())
+            if (named["host"], named["pid"]) == holder and (folder / MANIFEST_NAME).exists():
                 return folder
         except (OSError, ValueError, KeyError, TypeError):
             continue

@@ -51,7 +51,7 @@ class View:
         """Shows how far running jobs are.
 
         Args:
-            running: each with its progress, the seconds since its start and its GPU.
+            running: each with its progress, the seconds since it was handed in and where it is.
             waiting: how many are still to be started.
             ended: how many need nothing more.
         """
@@ -70,12 +70,12 @@ class View:
         table = Table(title=title, title_justify="left")
         for column in ("job", "epoch", "AP", "time", "left"):
             table.add_column(column, justify="left" if column == "job" else "right")
-        with_gpus = any(gpu for *_, gpu in running)
-        if with_gpus:
-            table.add_column("GPU", justify="right")
-        for job, progress, seconds, gpu in running:
+        with_places = any(place for *_, place in running)
+        if with_places:
+            table.add_column("where")
+        for job, progress, seconds, place in running:
             cells = [_epoch(progress), _ap(progress.ap), _clock(seconds), _clock(progress.seconds_left)]
-            table.add_row(escape(self._names[job.id]), *cells, *([gpu or ""] if with_gpus else []))
+            table.add_row(escape(self._names[job.id]), *cells, *([escape(place or "")] if with_places else []))
         return table
 
 

@@ -62,7 +62,7 @@ def _adapter(schema: Any) -> Any:  # beartype cannot check a TypeAdapter
 
 
 def _dataclass_in(annotation: Any) -> tuple[type | None, bool]:
-    """The dataclass of a field type, and whether the field maps names to it."""
+    """The dataclass of a field type, and whether the field holds several of it, by name or in a row."""
     if dataclasses.is_dataclass(annotation):
         return typing.cast(type, annotation), False
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
@@ -70,6 +70,8 @@ def _dataclass_in(annotation: Any) -> tuple[type | None, bool]:
         return next((found for found in map(_dataclass_in, arguments) if found[0]), (None, False))
     if origin is dict and dataclasses.is_dataclass(arguments[1]):
         return typing.cast(type, arguments[1]), True
+    if origin is tuple and dataclasses.is_dataclass(arguments[0]):
+        return typing.cast(type, arguments[0]), True
     return None, False
 
 
@@ -82,14 +84,20 @@ def _unknown_keys(schema: type, values: Any, key: str) -> Iterator[str]:
         if name not in fields:
             yield f"{join_key(key, name)}: unknown key{closest(str(name), fields)}"
             continue
-        nested, by_name = _dataclass_in(fields[name])
+        nested, several = _dataclass_in(fields[name])
         if nested is None:
             continue
-        if by_name and isinstance(value, Mapping):
-            for child, item in value.items():
+        if several:
+            for child, item in _children(value):
                 yield from _unknown_keys(nested, item, join_key(join_key(key, name), child))
-        elif not by_name:
+        else:
             yield from _unknown_keys(nested, value, join_key(key, name))
+
+
+def _children(value: Any) -> Iterable[tuple[Any, Any]]:
+    if isinstance(value, Mapping):
+        return value.items()
+    return enumerate(value) if isinstance(value, list | tuple) else ()
 
 
 def _line(detail: Any, key: str) -> str:

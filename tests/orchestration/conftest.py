@@ -29,13 +29,19 @@ class Bench:
         return Job("train", overrides, config | more, identity)
 
     def sweep(
-        self, jobs: list[Job], folder: str | None = None, gpus: tuple[str, ...] = (), screen=None, **settings
+        self,
+        jobs: list[Job],
+        folder: str | None = None,
+        gpus: tuple[str, ...] = (),
+        screen=None,
+        through=None,
+        **settings,
     ) -> tuple:
         """Runs a sweep; gives its exit code and the last rows by number."""
         console = Console(file=screen or io.StringIO(), width=200, force_terminal=screen is not None)
         with View(console, labels(jobs)) as view:
             place = self.root / "sweeps" / (folder or sweep_id(jobs))
-            sweep = Sweep(jobs, LaunchConfig(**settings), place, view, gpus, self.command)
+            sweep = Sweep(jobs, LaunchConfig(**settings), place, view, through, gpus, self.command)
             code = sweep.run()
         self.said, self.folder = "" if screen else console.file.getvalue(), place
         return code, {job.config["number"]: sweep.rows.get(job.id) for job in jobs}

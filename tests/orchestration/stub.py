@@ -19,12 +19,18 @@ class StubConfig:
     number: int = 0
     epochs: int = 3
     failures: int = 0  # tries that fail before one succeeds
+    score: float = 0.5  # AP of the full exit
     wait: bool = not_identity(False)  # for the file `go` on the desk
+    pace: float = not_identity(0.0)  # seconds of an epoch
     stubborn: bool = not_identity(False)  # ignores SIGTERM, and has a child of its own
     desk: str = not_identity(".")
     runs_root: str = not_identity("runs")
     run_dir: str | None = not_identity(None)
     force: bool = not_identity(False)
+
+    def __post_init__(self) -> None:
+        if self.score > 1:
+            raise ValueError(f"score must be at most 1, got {self.score}")
 
 
 def stub_config(overrides: tuple[str, ...]) -> StubConfig:
@@ -48,7 +54,10 @@ def main() -> None:
     with open_run("train", config, command=command, overrides=overrides, root=Path(config.runs_root)) as run:
         if not run.finished:
             _work(config, desk, tries, Record(run.folder / "metrics.jsonl"))
-            run.manifest.metrics["exits"] = {"exit1": {"AP": 0.25}, "full": {"AP": 0.5}}
+            run.manifest.metrics["exits"] = {
+                "exit1": {"AP": config.score / 2, "macs": int(1e6 * config.number)},
+                "full": {"AP": config.score},
+            }
     print(run.folder)
 
 
@@ -57,7 +66,9 @@ def _work(config: StubConfig, desk: Path, tries: int, record: Record) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         child = subprocess.Popen(["sleep", "60"])
         (desk / "grandchild").write_text(str(child.pid))
-    record.write({"epoch": 0, "val/full/AP": 0.125})
+    for epoch in range(config.epochs):
+        record.write({"epoch": epoch, "val/full/AP": config.score * (epoch + 1) / config.epochs})
+        time.sleep(config.pace)
     (desk / f"working-{config.number}").touch()
     while config.wait and not (desk / "go").exists():
         time.sleep(0.02)

@@ -36,9 +36,9 @@ def test_progress_counts_the_pace_of_this_try_only(tmp_path, monkeypatch):
 def test_live_table_on_a_terminal():
     console = shown(terminal=True)
     with View(console, labels(JOBS)) as view:
-        view.refresh([(JOBS[0], Progress(10, done=4, ap=0.25), 75.0, "1")], waiting=1, ended=1)
+        view.refresh([(JOBS[0], Progress(10, done=4, ap=0.25), 75.0, "GPU 1")], waiting=1, ended=1)
     text = console.file.getvalue()
-    for part in ("1 ended, 1 running, 1 waiting", "seed=1", "4/10", "0.250", "1:15", "GPU"):
+    for part in ("1 ended, 1 running, 1 waiting", "seed=1", "4/10", "0.250", "1:15", "where", "GPU 1"):
         assert part in text
 
 

@@ -1,0 +1,135 @@
+"""What a cluster runs in place of a job: it starts the job, stands by it, and leaves a note that the sweep reads.
+
+It needs nothing but the standard library and `JobProcess`: standing by must take neither the seconds nor the memory of
+torch.
+"""
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from cascade_exit.orchestration.process import JobProcess
+
+_GRACE_SECONDS = 25.0  # Slurm and sweeps send SIGKILL 30 seconds after SIGTERM
+_POLL_SECONDS = 0.1
+
+
+class FarEnd:
+    """Does an order on whatever machine it is called.
+
+    All paths are absolute and lie where both machines see them.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        folder: Path,
+        log: Path,
+        note: Path,
+        environment: Mapping[str, str] | None = None,
+        changes: Mapping[str, str] | None = None,
+    ) -> None:
+        """Starts nothing yet.
+
+        Args:
+            command: the job's words.
+            folder: in which it works.
+            log: where it writes.
+            note: see `read_note`.
+            environment: its variables, GPUs aside; none: those that are found there.
+            changes: further variables.
+        """
+        self.command, self.folder, self.log, self.note = list(command), folder, log, note
+        self.environment = dict(environment) if environment is not None else None
+        self.changes = dict(changes or {})
+        self._process: JobProcess | None = None
+
+    def __call__(self) -> None:
+        """Does it, and notes how it ended; leaves no end in the note where it was itself told to end."""
+        with _told_to_end():
+            process = self._start()
+            try:
+                while (code := process.ended()) is None:
+                    time.sleep(_POLL_SECONDS)
+            finally:
+                self._end()
+            error = process.error_line(code) if code else None
+            self._write_note(pid=process.pid, code=code, error=error, answer=process.close())
+
+    def checkpoint(self) -> Any:
+        """What submitit puts back into the queue when the time is up: the same again, whose run goes on by itself."""
+        from submitit.helpers import DelayedSubmission
+
+        self._end()
+        again = FarEnd(self.command, self.folder, self.log, self.note, self.environment, self.changes)
+        return DelayedSubmission(again)
+
+    def _start(self) -> JobProcess:
+        # Slurm's warning that the time is nearly up goes to every process of the job, and would end this one uncleanly.
+        before = signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+        try:
+            # Tied, since a cluster takes its place for free when this process is gone.
+            process = JobProcess(self.command, self.log, folder=self.folder, environment=self._environment(), tied=True)
+        finally:
+            signal.signal(signal.SIGUSR2, before)
+        self._process = process
+        self._write_note(pid=process.pid)
+        return process
+
+    def _environment(self) -> dict[str, str]:
+        if self.environment is None:
+            return {**os.environ, **self.changes}
+        given = {key: value for key, value in os.environ.items() if key == "CUDA_VISIBLE_DEVICES"}
+        others = {key: value for key, value in self.environment.items() if key != "CUDA_VISIBLE_DEVICES"}
+        return others | given | self.changes
+
+    def _end(self) -> None:
+        process = self._process
+        if process is None or process.ended() is not None:
+            return
+        process.ask_to_end()
+        end = time.monotonic() + _GRACE_SECONDS
+        while process.ended() is None and time.monotonic() < end:
+            time.sleep(_POLL_SECONDS)
+        process.kill()
+
+    def _write_note(self, **facts: Any) -> None:
+        self.note.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.note.with_name(f".tmp-{os.getpid()}-{self.note.name}")
+        temporary.write_text(json.dumps({"host": socket.gethostname(), **facts}))
+        os.replace(temporary, self.note)
+
+
+def do(far_end: FarEnd) -> None:
+    """Does it, for what takes functions."""
+    far_end()
+
+
+def read_note(path: Path) -> dict[str, Any]:
+    """What the far end says: host and pid, and at the end code, error and answer (stdout); nothing before it began."""
+    try:
+        note = json.loads(path.read_text())
+    except (OSError, ValueError):  # not there yet, or a shared file system is in between
+        return {}
+    return note if isinstance(note, dict) else {}
+
+
+@contextmanager
+def _told_to_end() -> Iterator[None]:
+    """Lets SIGTERM unwind the block, so that the job is ended too."""
+
+    def leave(signum: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + signum)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

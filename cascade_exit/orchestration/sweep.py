@@ -44,6 +44,7 @@ class Sweep:
         view: View,
         gpus: Sequence[str] = (),
         command: Callable[[Job], list[str]] = command_of,
+        standing: Callable[[Job, LedgerRow | None], Standing] | None = None,
     ) -> None:
         """Starts nothing yet.
 
@@ -54,9 +55,10 @@ class Sweep:
             view: where it is shown.
             gpus: those to hand out, one per job.
             command: the command line that does a job.
+            standing: how a job with this last row stands; none: `job_standing` says.
         """
         self._jobs, self._settings, self._folder, self._view = jobs, settings, folder, view
-        self._gpus, self._command = gpus, command
+        self._gpus, self._command, self._standing = gpus, command, standing or job_standing
         self._waiting: deque[Job] = deque()
         self._running: list[_Running] = []
         self._failures: dict[str, int] = {}  # in this call
@@ -96,7 +98,7 @@ class Sweep:
 
     def _sort_out(self) -> None:
         for job in self._jobs:
-            standing = job_standing(job, self.rows.get(job.id))
+            standing = self._standing(job, self.rows.get(job.id))
             if standing.state == "due":
                 self._waiting.append(job)
             else:
@@ -119,7 +121,7 @@ class Sweep:
         while self._waiting and len(self._running) < self._settings.parallel and not self._stopped:
             job = self._waiting.popleft()
             # Looked at again: another sweep may have taken it meanwhile.
-            standing = job_standing(job, self.rows.get(job.id))
+            standing = self._standing(job, self.rows.get(job.id))
             if standing.state == "due":
                 self._start(job, standing)
             else:
@@ -176,7 +178,7 @@ class Sweep:
         if stopping:
             self._note(job, "interrupted", run, manifest)
             return
-        standing = job_standing(job, self.rows[job.id])
+        standing = self._standing(job, self.rows[job.id])
         if standing.state == "running":
             self._leave(job, standing)
             return

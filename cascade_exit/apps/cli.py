@@ -12,6 +12,7 @@ VERBS = {
     "evaluate": "measure every exit of a trained detector on a set",
     "predict": "draw what each exit sees on your photos or video",
     "export": "keep a trained detector as models/<name>",
+    "report": "show runs side by side, in one HTML page",
     "describe": "show a data set, and what each exit of a model costs",
     "pipeline": "run phases one after the other, each from the runs before it, and only what is missing",
     "runs": "list runs, or show where one comes from; say which are stale, and why",

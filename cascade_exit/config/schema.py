@@ -316,3 +316,22 @@ class DescribeConfig(RunPlace):
 
     data: DataConfig
     model: ModelConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportConfig(RunPlace):
+    """`report`: runs side by side.
+
+    Attributes:
+        runs: of any verb, and models/<name>; unfinished ones are shown as they stand.
+        pictures: of each run, at most.
+    """
+
+    runs: tuple[str, ...] = not_identity(())
+    pictures: int = 4
+
+    def __post_init__(self) -> None:
+        if not self.runs:
+            raise ValueError("runs must name at least one run, such as 'runs=[RUN,models/NAME]'")
+        if self.pictures < 0:
+            raise ValueError(f"pictures must not be negative, got {self.pictures}")

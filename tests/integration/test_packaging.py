@@ -1,4 +1,4 @@
-"""The configuration is found from a wheel and from an editable install."""
+"""The configuration and the page's template are found from a wheel, the configuration from an editable install too."""
 
 import subprocess
 import sys
@@ -58,3 +58,9 @@ def test_wheel_holds_every_yaml_and_composes(tmp_path):
     place, size_px = answer.stdout.split()
     assert place.startswith(str(tmp_path))
     assert size_px == demo_size()
+    words = [sys.executable, "-P", "-m", "cascade_exit.apps.report", f"runs=[{REPOSITORY / 'models' / 'chair'}]"]
+    reported = subprocess.run(
+        words, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path / "site")}, capture_output=True, text=True
+    )
+    assert reported.returncode == 0, reported.stderr
+    assert "models/chair" in (tmp_path / reported.stdout.strip() / "report.html").read_text()

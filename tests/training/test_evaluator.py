@@ -10,7 +10,7 @@ import torch
 
 from cascade_exit.data import Batch, ClassMap, CocoSet, ImageRecord
 from cascade_exit.model import Detections
-from cascade_exit.runs import open_run
+from cascade_exit.runs import Record, open_run
 from cascade_exit.training import CallbacksConfig
 from cascade_exit.training.callbacks import MONITOR, ExitEvaluator
 
@@ -76,3 +76,25 @@ def test_neither_an_honest_loss_nor_an_exit_that_does_not_learn_warns(evaluator)
     assert evaluator.run.manifest.warnings == []
     epoch(evaluator, {"exit1": 2e-8}, {"exit1": NOTHING, "full": NOTHING})
     assert len(evaluator.run.manifest.warnings) == 1
+
+
+def train_batch(evaluator, **terms):
+    outputs = {"terms": {name.replace("_", "/"): torch.tensor(value) for name, value in terms.items()}}
+    evaluator.on_train_batch_end(TRAINER, Mock(spec=pl.LightningModule), outputs, None, 0)
+
+
+def test_the_record_holds_the_mean_of_each_term_over_the_epoch(evaluator, tmp_path):
+    train_batch(evaluator, full_classification=4.0, distill=1.0)
+    # Killed here; a new process goes on from the checkpoint.
+    kept = evaluator.state_dict()
+    torch.save(kept, tmp_path / "kept.pt")
+    fresh = ExitEvaluator(CocoSet((record(1), record(2)), ClassMap(("chair",))), ("exit1", "full"), evaluator.run)
+    fresh.load_state_dict(torch.load(tmp_path / "kept.pt", weights_only=True))
+    train_batch(fresh, full_classification=1.0, distill=0.5)
+    epoch(fresh, {}, {"exit1": NOTHING, "full": NOTHING})
+    epoch(fresh, {"full": 2.0}, {"exit1": NOTHING, "full": NOTHING})
+    first, second = Record(evaluator.run.folder / "metrics.jsonl").read()
+    # Four batches: two of our own, two of the epoch's, which add 9 each to distill alone.
+    assert (first["train/full/classification"], first["train/distill"]) == (1.25, 19.5 / 4)
+    assert (second["train/full/classification"], second["train/distill"]) == (1.0, 9.0)
+    assert "train/full/localization" not in first

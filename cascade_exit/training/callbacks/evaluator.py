@@ -23,7 +23,8 @@ class ExitEvaluator(pl.Callback):
     Args:
         val: the images that choose the checkpoint.
         exit_names: from shallow to deep.
-        run: whose record gets a row per epoch, and whose manifest gets the warnings.
+        run: whose record gets a row per epoch (measures on val, and the means of the loss's terms over this process's
+            batches), and whose manifest gets the warnings.
     """
 
     def __init__(self, val: CocoSet, exit_names: tuple[str, ...], run: Run) -> None:
@@ -31,8 +32,17 @@ class ExitEvaluator(pl.Callback):
         self.metric = ExitAP(truth, val.class_map.names, exit_names)
         self.run = run
         self.record = Record(run.folder / "metrics.jsonl")
-        self._loss_sums: dict[str, Tensor | float] = defaultdict(float)
+        self._term_sums: dict[str, Tensor | float] = defaultdict(float)
         self._batches = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """The sums of an epoch that is cut short, so that its means are those of the whole epoch."""
+        return {"term_sums": dict(self._term_sums), "batches": self._batches}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes the sums up again."""
+        self._term_sums = defaultdict(float, state_dict["term_sums"])
+        self._batches = state_dict["batches"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Drops rows of epochs that will be run again."""
@@ -42,12 +52,10 @@ class ExitEvaluator(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Adds up each exit's multibox loss, without waiting for the device."""
+        """Adds up the terms of the loss, without waiting for the device."""
         self._batches += 1
         for name, term in outputs["terms"].items():
-            exit_name, _, part = name.partition("/")
-            if part in ("classification", "localization"):
-                self._loss_sums[exit_name] = self._loss_sums[exit_name] + term
+            self._term_sums[name] = self._term_sums[name] + term
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Forgets the epoch before."""
@@ -87,13 +95,19 @@ class ExitEvaluator(pl.Callback):
         row[MONITOR] = sum(found) / len(found) if found else 0.0
         pl_module.log_dict(row, on_epoch=True, rank_zero_only=False, sync_dist=False, batch_size=1)
         if trainer.is_global_zero:
-            self.record.write({"epoch": trainer.current_epoch, "step": trainer.global_step} | row)
-            self._raise_alarm({name: values.get("AP", -1.0) for name, values in measures.items()})
-        self._loss_sums.clear()
+            terms = {name: float(total) / max(self._batches, 1) for name, total in self._term_sums.items()}
+            losses = {f"train/{name}": mean for name, mean in terms.items()}
+            self.record.write({"epoch": trainer.current_epoch, "step": trainer.global_step} | row | losses)
+            self._raise_alarm(terms, {name: values.get("AP", -1.0) for name, values in measures.items()})
+        self._term_sums.clear()
         self._batches = 0
 
-    def _raise_alarm(self, average_precisions: dict[str, float]) -> None:
-        losses = {name: float(total) / max(self._batches, 1) for name, total in self._loss_sums.items()}
+    def _raise_alarm(self, terms: dict[str, float], average_precisions: dict[str, float]) -> None:
+        losses: dict[str, float] = defaultdict(float)
+        for name, mean in terms.items():
+            exit_name, _, part = name.partition("/")
+            if part in ("classification", "localization"):
+                losses[exit_name] += mean
         for line in trivial_loss_warnings(losses, average_precisions):
             self.run.warn(line)
             Console(stderr=True).print(f"[bold yellow]Warning:[/] {line}")

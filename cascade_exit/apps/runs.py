@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from cascade_exit.apps.console import FILE_WIDTH
 from cascade_exit.config import Call, RunsConfig
@@ -14,7 +15,7 @@ from cascade_exit.runs import find_run, git_state
 def work(config: RunsConfig, call: Call) -> Path:
     """Prints to stdout: here the table is what was asked for."""
     root = Path(config.runs_root)
-    console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else FILE_WIDTH, highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else FILE_WIDTH, highlight=False)
     lineage = Lineage(root, git_state())
     folder = find_run(config.run, root) if config.run else None
     if folder:
@@ -22,7 +23,7 @@ def work(config: RunsConfig, call: Call) -> Path:
     else:
         console.print(list_table(lineage, root))
     for line in lineage.broken:
-        console.print(f"[red]Broken[/] {line}", markup=True)
+        console.print(f"[red]Broken:[/] {escape(line)}", soft_wrap=True)
     return folder or root
 
 

@@ -8,6 +8,7 @@ from cascade_exit.config.schema import (
     EvaluateConfig,
     ExportConfig,
     PredictConfig,
+    ReportConfig,
     RunPlace,
     TraceConfig,
     TrainConfig,
@@ -23,6 +24,7 @@ PHASE_VERBS: dict[str, type[RunPlace]] = {
     "predict": PredictConfig,
     "export": ExportConfig,
     "describe": DescribeConfig,
+    "report": ReportConfig,
 }
 
 

@@ -51,6 +51,7 @@ class Lineage:
     """All runs below a folder.
 
     Attributes:
+        git: state of the code now; None where git is absent.
         runs: by id, the one that ended or began last at the end.
         broken: a line for each manifest that cannot be read, and for each id that lies in several folders.
     """
@@ -62,7 +63,7 @@ class Lineage:
             root: folder of all runs.
             git: state of the code now.
         """
-        self._git = git
+        self.git = git
         self.runs: dict[str, KnownRun] = {}
         self.broken: list[str] = []
         for run in sorted(self._read(root), key=lambda run: _when(run.manifest)):
@@ -80,8 +81,18 @@ class Lineage:
                 self.broken.append(str(error))
 
     def children(self, of: str) -> list[KnownRun]:
-        """Runs that start from a run (its id) or kept model (models/<name>)."""
-        return [run for run in self.runs.values() if of in run.manifest.parents]
+        """Runs that start from a run (its id) or kept model (models/<name>), without those that lie deeper as well."""
+        direct = [run for run in self.runs.values() if of in run.manifest.parents]
+        return [run for run in direct if not any(self._comes_from(run.id, other.id) for other in direct)]
+
+    def parents(self, run: KnownRun) -> list[str]:
+        """Ids of what a run starts from, without those that lie deeper as well."""
+        direct = list(dict.fromkeys(run.manifest.parents))
+        return [one for one in direct if not any(self._comes_from(other, one) for other in direct)]
+
+    def _comes_from(self, run: str, origin: str) -> bool:
+        parents = self.runs[run].manifest.parents if run in self.runs else []
+        return any(parent == origin or self._comes_from(parent, origin) for parent in parents)
 
     def why_stale(self, run: KnownRun) -> list[str]:
         """Why a finished run may no longer be what its command would give today; nothing where it still is.
@@ -92,9 +103,9 @@ class Lineage:
         if run.state != "finished":
             return []
         reasons = []
-        then = run.manifest.git
-        if then and self._git and then.sha != self._git.sha:
-            reasons.append(f"code was {then.sha[:8]}, is {self._git.sha[:8]}")
+        if self._is_of_other_code(run):
+            assert run.manifest.git is not None
+            reasons.append(f"other code ({run.manifest.git.sha[:8]})")
         if (run.folder / TRACE_NAME).is_file():
             reasons += _why_unreadable(run.folder / TRACE_NAME)
         for parent in dict.fromkeys(run.manifest.parents):
@@ -108,9 +119,13 @@ class Lineage:
             return [f"{parent} is gone"]
         if reason := changed_since(run.manifest, folder):
             return [reason]
-        if known and any(not reason.startswith("code was") for reason in self.why_stale(known)):
+        if known and len(self.why_stale(known)) > self._is_of_other_code(known):
             return [f"{known.manifest.verb} {parent} is stale"]
         return []
+
+    def _is_of_other_code(self, run: KnownRun) -> bool:
+        then = run.manifest.git
+        return bool(then and self.git and then.sha != self.git.sha)
 
 
 def changed_since(child: Manifest, parent: Path) -> str | None:

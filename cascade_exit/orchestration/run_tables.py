@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
@@ -46,7 +47,10 @@ def end_table(name: str, steps: Sequence[Step], runs: Sequence[KnownRun | None])
 
 def list_table(lineage: Lineage, root: Path) -> Table:
     """All runs, the newest last."""
-    table = Table(title=f"{len(lineage.runs)} runs in {root}, times in UTC", title_justify="left")
+    code = f", code at {lineage.git.sha[:8]}" if lineage.git else ""
+    table = Table(
+        title=f"{len(lineage.runs)} runs in {root}, times in UTC{code}", title_justify="left", box=SIMPLE_HEAD
+    )
     for column in ("id", "verb", "name", "state", "when", "figure", "parents", "stale"):
         table.add_column(column, overflow="fold")
     for run in lineage.runs.values():
@@ -74,7 +78,7 @@ def lineage_tree(lineage: Lineage, run: KnownRun) -> Tree:
     for fact in (*facts, *([run.manifest.error] if run.manifest.error else []), *run.manifest.warnings):
         tree.add(f"[dim]{escape(fact)}[/]")
     if run.manifest.parents:
-        _add_parents(tree.add("comes from"), lineage, run.manifest.parents)
+        _add_parents(tree.add("comes from"), lineage, lineage.parents(run))
     if phases := run.manifest.metrics.get("phases"):
         _add_parents(tree.add("phases"), lineage, phases.values(), deeper=False)
     if lineage.children(run.id):
@@ -107,7 +111,7 @@ def _add_parents(branch: Tree, lineage: Lineage, ids: Iterable[str], deeper: boo
             continue
         twig = branch.add(_line(lineage, known))
         if deeper:
-            _add_parents(twig, lineage, known.manifest.parents)
+            _add_parents(twig, lineage, lineage.parents(known))
 
 
 def _add_children(branch: Tree, lineage: Lineage, run_id: str) -> None:

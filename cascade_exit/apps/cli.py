@@ -16,6 +16,8 @@ VERBS = {
     "search": "look for the best settings, over many runs",
     "describe": "show a data set, and what each exit of a model costs",
     "dashboard": "save a W&B workspace with the panels that matter",
+    "pipeline": "run phases one after the other, each from the runs before it, and only what is missing",
+    "runs": "list runs, or show where one comes from; say which are stale, and why",
 }
 
 

@@ -15,9 +15,9 @@ from cascade_exit.tracking import LoggerConfig
 
 
 def open_call(
-    config: RunPlace, call: Call, data: Mapping[str, str], parents: Sequence[str] = ()
+    config: RunPlace, call: Call, data: Mapping[str, str], parents: Sequence[str] = (), again: bool = False
 ) -> AbstractContextManager[Run]:
-    """Opens the run of a verb's call; see `open_run` for `data` and `parents`."""
+    """Opens the run of a verb's call; see `open_run` for `data`, `parents` and `again`."""
     return open_run(
         call.verb,
         config,
@@ -28,6 +28,7 @@ def open_call(
         root=Path(config.runs_root),
         run_dir=Path(config.run_dir) if config.run_dir else None,
         force=config.force,
+        again=again,
     )
 
 

@@ -13,10 +13,8 @@ from cascade_exit.data import CocoSet, load_role, open_images
 from cascade_exit.orchestration import run_verb
 from cascade_exit.runs import Manifest, Run
 from cascade_exit.runtime import trace_set
-from cascade_exit.trace import Trace, check_trace, read_trace, write_trace
+from cascade_exit.trace import TRACE_NAME, Trace, check_trace, read_trace, write_trace
 from cascade_exit.tracking import log_figures, tracked
-
-TRACE_NAME = "trace.safetensors"
 
 
 def work(config: TraceConfig, call: Call) -> Path:

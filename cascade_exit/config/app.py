@@ -65,7 +65,7 @@ def run_app(verb: str, schema: type[C], work: Callable[[C, Call], Path]) -> None
             if any(word in words for word in ("-m", "--multirun")):
                 read_jobs(verb, schema, split_into_jobs(verb, call.overrides))
             else:
-                _refuse_what_hydra_would(verb, call.overrides)
+                _composed(verb, call.overrides)  # beforehand, for its refusal
         except SchemaError as error:
             refuse(error.lines)
     task = Task(schema, work, call)
@@ -100,6 +100,21 @@ def compose(verb: str, overrides: list[str]) -> dict[str, Any]:
     GlobalHydra.instance().clear()
     with hydra.initialize_config_module(CONFIG_PACKAGE, version_base="1.3"):
         return _plain(hydra.compose(verb, overrides))
+
+
+def takes(verb: str, overrides: Sequence[str], word: str) -> bool:
+    """Whether a verb has the key or group of an override; whether its value is right is told when it is read.
+
+    Args:
+        verb: such as train.
+        overrides: key=value words that come before it.
+        word: the override.
+    """
+    try:
+        compose(verb, [*overrides, word])
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        return not str(error).startswith("Could not override")
+    return True
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:
@@ -145,10 +160,10 @@ def _escaped(line: str) -> str:
     return line.replace("[", r"\[")
 
 
-def _refuse_what_hydra_would(verb: str, overrides: tuple[str, ...]) -> None:
-    """Composes once beforehand: Hydra's own message about an unknown key names no close one."""
+def _composed(verb: str, overrides: tuple[str, ...]) -> dict[str, Any]:
+    """Composes, with a refusal of our own: Hydra's message about an unknown key names no close one."""
     try:
-        compose(verb, list(overrides))
+        return compose(verb, list(overrides))
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: a group's name is a number
         raise SchemaError([_explain(error, verb, overrides)]) from None
 
@@ -182,7 +197,7 @@ def read_jobs(verb: str, schema: type[C], jobs: Sequence[tuple[str, ...]]) -> li
     wrong: dict[str, list[int]] = {}
     for index, job in enumerate(jobs):
         try:
-            built.append(_read_job(verb, cast(Any, schema), job))  # a class is hashable, whatever mypy thinks
+            built.append(read_job(verb, schema, job))
         except SchemaError as error:
             for line in error.lines:
                 wrong.setdefault(line, []).append(index)
@@ -191,13 +206,19 @@ def read_jobs(verb: str, schema: type[C], jobs: Sequence[tuple[str, ...]]) -> li
     return built
 
 
+def read_job(verb: str, schema: type[C], job: tuple[str, ...]) -> C:
+    """The validated configuration that a verb's overrides make.
+
+    Raises:
+        SchemaError: with every mistake.
+    """
+    built: C = _read_job(verb, cast(Any, schema), job)  # a class is hashable, whatever mypy thinks
+    return built
+
+
 @cache  # checked before Hydra starts, read again by the launcher
 def _read_job(verb: str, schema: Any, job: tuple[str, ...]) -> Any:
-    _refuse_what_hydra_would(verb, job)
-    try:
-        return build(schema, compose(verb, list(job)))
-    except OmegaConfBaseException as error:
-        raise SchemaError(_lines(error)) from None
+    return build(schema, _composed(verb, job))
 
 
 def _named(jobs: Sequence[tuple[str, ...]], at: list[int]) -> str:
@@ -221,7 +242,8 @@ def _explain(error: Exception, verb: str, overrides: Sequence[str]) -> str:
         choices = re.search(r"Available options in '([^']*)':\s*(.*)", str(error), re.DOTALL)
         asked = re.search(r"Could not find '([^']+)'", message)
         if choices and asked:
-            options = [line.strip() for line in choices[2].splitlines() if line.strip()]
+            listed = choices[2].partition("Config search path:")[0]
+            options = [line.strip() for line in listed.splitlines() if line.strip()]
             name = asked[1].split("/")[-1]
             hint = closest(name, options)
             return f"{choices[1]}={name}: no such choice{hint}; there are {', '.join(options)}"

@@ -46,6 +46,7 @@ class Sweep:
         executor: Executor | None = None,
         gpus: Sequence[str] = (),
         command: Callable[[Job], list[str]] = command_of,
+        standing: Callable[[Job, LedgerRow | None], Standing] = job_standing,
     ) -> None:
         """Starts nothing yet.
 
@@ -57,9 +58,11 @@ class Sweep:
             executor: takes the jobs; none: processes of this machine.
             gpus: those to hand out, one per job.
             command: the command line that does a job.
+            standing: how a job with this last row stands.
         """
         self._jobs, self._settings, self._folder, self._view = list(jobs), settings, folder, view
-        self._executor, self._gpus, self._command = executor or LocalExecutor(), gpus, command
+        self._executor, self._gpus = executor or LocalExecutor(), gpus
+        self._command, self._standing = command, standing
         self._waiting: deque[Job] = deque()
         self._running: list[_Running] = []
         self._failures: dict[str, int] = {}  # in this call
@@ -130,7 +133,7 @@ class Sweep:
         """Lets a job run unless it is finished or open elsewhere; its row then says so."""
         if job not in self._jobs:
             self._jobs.append(job)
-        standing = job_standing(job, self.rows.get(job.id))
+        standing = self._standing(job, self.rows.get(job.id))
         if standing.state != "finished" and self._take_up(job):
             return
         if standing.state == "due":
@@ -181,7 +184,7 @@ class Sweep:
         while self._waiting and len(self._running) < self._settings.parallel and not self._stopped:
             job = self._waiting.popleft()
             # Looked at again: another sweep may have taken it meanwhile.
-            standing = job_standing(job, self.rows.get(job.id))
+            standing = self._standing(job, self.rows.get(job.id))
             if standing.state == "due":
                 self._start(job, standing)
             else:
@@ -244,7 +247,7 @@ class Sweep:
         if stopping:
             self._note(job, "interrupted", run, manifest)
             return
-        standing = job_standing(job, self.rows[job.id])
+        standing = self._standing(job, self.rows[job.id])
         if standing.state == "running":
             self._leave(job, standing)
             return

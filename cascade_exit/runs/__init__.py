@@ -3,7 +3,7 @@
 from cascade_exit.runs.atomic import atomic_path, atomic_write_bytes, atomic_write_json, atomic_write_text
 from cascade_exit.runs.errors import UserError
 from cascade_exit.runs.folder import find_run, list_runs, run_label
-from cascade_exit.runs.identity import identity_hash, identity_of, not_identity
+from cascade_exit.runs.identity import differences, identity_hash, identity_of, not_identity
 from cascade_exit.runs.lock import hold_lock, is_locked
 from cascade_exit.runs.manifest import Manifest, Times
 from cascade_exit.runs.plain import plain
@@ -27,6 +27,7 @@ __all__ = [
     "atomic_write_text",
     "build",
     "closest",
+    "differences",
     "find_run",
     "git_state",
     "hold_lock",

@@ -135,25 +135,25 @@ def _text_key(name: Any, key: str) -> str:
     return name
 
 
-def first_differences(ours: Any, theirs: Any, limit: int = 3) -> list[str]:
+def differences(ours: Any, theirs: Any) -> list[tuple[str, str, str]]:
     """Name the dotted keys whose values differ between two identities, in the order of the keys.
 
     Args:
         ours: One identity, or a part of it.
         theirs: The other.
-        limit: At most so many are named.
 
     Returns:
-        Lines such as ``seed (1, there 2)``; a key that one side lacks reads ``absent``. Empty when equal.
+        Key, our value and theirs as JSON; a key that one side lacks reads ``absent``. Empty when equal.
     """
     flat_ours, flat_theirs = _flatten(canonical(ours)), _flatten(canonical(theirs))
     keys = sorted(flat_ours.keys() | flat_theirs.keys())
-    lines = [
-        f"{key} ({flat_ours.get(key, 'absent')}, there {flat_theirs.get(key, 'absent')})"
-        for key in keys
-        if flat_ours.get(key, "absent") != flat_theirs.get(key, "absent")
-    ]
-    return lines[:limit]
+    values = [(key, flat_ours.get(key, "absent"), flat_theirs.get(key, "absent")) for key in keys]
+    return [(key, our, their) for key, our, their in values if our != their]
+
+
+def first_differences(ours: Any, theirs: Any, limit: int = 3) -> list[str]:
+    """Give lines such as ``seed (1, there 2)`` for the first keys whose values differ; see ``differences``."""
+    return [f"{key} ({our}, there {their})" for key, our, their in differences(ours, theirs)[:limit]]
 
 
 def _flatten(value: Any, key: str = "") -> dict[str, str]:

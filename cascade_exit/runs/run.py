@@ -80,6 +80,7 @@ def open_run(
     root: Path = Path("runs"),
     run_dir: Path | None = None,
     force: bool = False,
+    again: bool = False,
 ) -> Iterator[Run]:
     """Open the run that a command stands for, and record how the block ends.
 
@@ -101,6 +102,7 @@ def open_run(
         root: Folder of all runs.
         run_dir: Use this folder instead.
         force: Clear the run's own outputs and begin anew.
+        again: Go on with a finished run too, as if it had been interrupted.
 
     Yields:
         The open run.
@@ -118,7 +120,7 @@ def open_run(
     folder = _make_folder(run_dir, root, verb, fresh.id, label)
     with ExitStack() as stack:
         stack.enter_context(hold_lock(folder))
-        run = _reopen(folder, fresh, force, run_dir is not None)
+        run = _reopen(folder, fresh, force, again, run_dir is not None)
         if run.finished:
             stack.close()
         else:
@@ -174,7 +176,7 @@ def _refuse_strangers(folder: Path) -> None:
         )
 
 
-def _reopen(folder: Path, fresh: Manifest, force: bool, chosen: bool) -> Run:
+def _reopen(folder: Path, fresh: Manifest, force: bool, again: bool, chosen: bool) -> Run:
     """Take up the run in the locked ``folder``, or begin it; ``chosen``: the user named the folder."""
     if (folder / _CLEARING_NAME).exists():
         _clear(folder)
@@ -185,7 +187,7 @@ def _reopen(folder: Path, fresh: Manifest, force: bool, chosen: bool) -> Run:
     if force:
         _clear(folder)
         return _begin(folder, fresh)
-    if stored.state == "finished":
+    if stored.state == "finished" and not again:
         run = Run(folder, stored, writes=False)
         if line := _code_warning(stored.git, fresh.git):
             run.warn(line)

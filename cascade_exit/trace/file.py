@@ -17,6 +17,7 @@ from cascade_exit.model import Digest
 from cascade_exit.runs import UserError, atomic_path
 from cascade_exit.trace.schema import DetectionTable, ExitTrace, Trace, TraceHeader
 
+TRACE_NAME = "trace.safetensors"  # in a run's folder
 SCHEMA_VERSION = 1
 HEADER, CONTENT_HASH = "trace", "sha256"
 RAGGED = ("boxes", "labels", "crowd", "areas")
@@ -59,6 +60,19 @@ def read_trace(path: Path) -> Trace:
     if _content_hash(metadata[HEADER], arrays) != metadata.get(CONTENT_HASH):
         raise UserError(f"{path}: damaged: its content is not what its sha256 says; make the trace anew")
     return _trace(header, arrays)
+
+
+def check_version(path: Path) -> None:
+    """Reads the header of a trace alone.
+
+    Raises:
+        UserError: it is damaged, no trace, or of another schema version.
+    """
+    try:
+        with safe_open(path, framework="np") as opened:
+            _header(path, opened.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: damaged or cut off ({_reason(error)}); make the trace anew") from error
 
 
 def _header(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:

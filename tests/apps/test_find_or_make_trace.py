@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from cascade_exit.apps.opening import TrainedModel
-from cascade_exit.apps.trace import TRACE_NAME, find_or_make_trace
+from cascade_exit.apps.trace import find_or_make_trace
 from cascade_exit.config import TraceConfig
 from cascade_exit.data import DataConfig, RoleFiles
 from cascade_exit.runs import Manifest, UserError
-from cascade_exit.trace import read_trace, write_trace
+from cascade_exit.trace import TRACE_NAME, read_trace, write_trace
 from tests.conftest import REPOSITORY
 
 

@@ -1,5 +1,6 @@
 """`pipeline`: phases one after the other, each from the runs before it, and only what is missing."""
 
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -86,7 +87,10 @@ def main() -> None:
 
     def work_with_words(config: PipelineConfig, call: Call) -> Path:
         command = " ".join(["cascade-exit", VERB, *words])
-        return work(replace(config, words=passed), replace(call, command=command))
+        try:
+            return work(replace(config, words=passed), replace(call, command=command))
+        except KeyboardInterrupt:  # between two phases; the record says so
+            sys.exit(128 + signal.SIGINT)
 
     run_verb(VERB, PipelineConfig, work_with_words)
 

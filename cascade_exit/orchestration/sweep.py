@@ -46,7 +46,7 @@ class Sweep:
         executor: Executor | None = None,
         gpus: Sequence[str] = (),
         command: Callable[[Job], list[str]] = command_of,
-        standing: Callable[[Job, LedgerRow | None], Standing] = job_standing,
+        standing: Callable[[Job, LedgerRow | None], Standing] | None = None,
     ) -> None:
         """Starts nothing yet.
 
@@ -58,11 +58,11 @@ class Sweep:
             executor: takes the jobs; none: processes of this machine.
             gpus: those to hand out, one per job.
             command: the command line that does a job.
-            standing: how a job with this last row stands.
+            standing: how a job with this last row stands; none: `job_standing` says.
         """
         self._jobs, self._settings, self._folder, self._view = list(jobs), settings, folder, view
         self._executor, self._gpus = executor or LocalExecutor(), gpus
-        self._command, self._standing = command, standing
+        self._command, self._standing = command, standing or job_standing
         self._waiting: deque[Job] = deque()
         self._running: list[_Running] = []
         self._failures: dict[str, int] = {}  # in this call

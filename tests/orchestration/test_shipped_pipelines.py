@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cascade_exit.runs import Manifest
-from tests.conftest import start
+from tests.conftest import REPOSITORY, start
 
 
 @pytest.mark.parametrize("name", ["chair_all", "rooms_all"])
@@ -41,6 +41,21 @@ def test_what_is_wrong_is_one_line(cli, tmp_path, monkeypatch):
         assert len(answer.errors) == 1
         assert answer.errors[0].startswith(line)
     assert not any(tmp_path.iterdir())
+
+
+def test_kept_models_stand_for_the_phases_that_made_them(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    words = ["pipeline", "pipeline=chair_all", "init=weights.pt", f"runs_root={tmp_path}", "dry_run=true"]
+    answer = cli(*words, "start_from=models/chair")
+    assert answer.code == 1
+    assert answer.errors == [
+        "start_from: phase tune takes the run of static, which is not there yet: name one as well, with "
+        "'start_from={cascade: models/chair, static: RUN}', or run the pipeline without start_from"
+    ]
+    answer = cli(*words, "start_from={cascade: models/chair, static: models/static_chair}")
+    assert answer.code == 0, answer.err
+    assert "4 of 6 phases would run" in answer.err
+    assert answer.err.count("given by start_from") == 2
 
 
 def manifests(runs: Path) -> dict[str, Manifest]:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from cascade_exit.report.page import pictures as picture_room
 from cascade_exit.report.page import read_reported, render_page
+from cascade_exit.report.page.rendering import script_json
 from cascade_exit.runs import UserError
 from tests.report.made_runs import EXITS, Page, evaluate_run, make_run, measured, paint, put, train_run, tune_run
 
@@ -223,7 +224,9 @@ class TestWholePage:
         evil = '</script><script>alert("x")</script><b>&amp;\'"'
         aps = dict.fromkeys(EXITS, 0.25)
         command = f"cascade-exit train experiment={evil.replace(' ', '')}"
-        folder = train_run(tmp_path, "66666666", 1, aps, command=command, state="failed", error=evil, warnings=[evil])
+        folder = train_run(
+            tmp_path, "66666666", 1, aps, command=command, state="failed", error=evil, warnings=[f"beware of {evil}"]
+        )
         metrics = measured("val", aps)
         for of_exit in metrics["exits"].values():
             of_exit["per_class"] = {evil: 0.5}
@@ -232,10 +235,17 @@ class TestWholePage:
         page = page_of([folder], tmp_path)
         assert len(page.scripts) == len(tame.scripts) == 2
         assert [tag for tag, _, _ in page.attributes].count("b") == 0
-        assert page.text.count(evil) >= 4
+        assert page.text.count(evil) >= 3
+        assert f"beware of {evil}" in page.text
         # Plotly reads tags in the text of labels, so they are text there too.
         (bar, *_) = page.figures["AP of each class at each exit"]["data"]
         assert bar["x"] == ['&lt;/script&gt;&lt;script&gt;alert("x")&lt;/script&gt;&lt;b&gt;&amp;amp;\'"']
+
+    def test_json_in_a_script_cannot_end_it(self):
+        value = {"name": "</script><!-- & -->"}
+        text = script_json(value)
+        assert not set(text) & set("<>&")
+        assert json.loads(text) == value
 
     def test_every_link_inside_the_page_leads_somewhere(self, page):
         ids = {value for _, name, value in page.attributes if name == "id"}

@@ -85,7 +85,7 @@ def render_page(runs: Sequence[ReportedRun], root: Path, pictures: int, made: st
 
 def script_json(value: Any) -> Markup:
     """JSON that may stand in a script element, whatever its strings hold."""
-    text = value.to_json() if hasattr(value, "to_json") else json.dumps(value)
+    text = json.dumps(value)
     for character, escaped in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
         text = text.replace(character, escaped)
     return Markup(text)

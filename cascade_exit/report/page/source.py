@@ -15,6 +15,8 @@ from cascade_exit.runtime.kept_model import DESCRIPTION
 
 KEPT, SEED = "kept model", "seed"
 _SETTINGS = ("model", "classes", "decoding")
+_SHOWN: tuple[str, ...] = ("id", "state", "command", "config", "data", "parents", "provenance", "warnings", "error")
+_SHOWN += ("metrics", "epochs", "tuning", "policy")
 _PLACE = ("runs_root", "run_dir", "force")
 
 
@@ -85,12 +87,7 @@ class ReportedRun:
 
     def fingerprint(self) -> str:
         """16 digits over everything that the page shows of it."""
-        shown = {
-            name: str(getattr(self, name)) for name in ("id", "state", "provenance", "warnings", "error", "policy")
-        }
-        shown |= {
-            name: json.dumps(plain(getattr(self, name)), sort_keys=True) for name in ("metrics", "tuning", "epochs")
-        }
+        shown = {name: plain(getattr(self, name)) for name in _SHOWN}
         shown["pictures"] = " ".join(hashlib.sha256(path.read_bytes()).hexdigest() for path in self.pictures)
         return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -351,10 +351,12 @@ class ReportConfig(RunPlace):
     Attributes:
         runs: of any verb, and models/<name>; unfinished ones are shown as they stand.
         pictures: of each run, at most.
+        logger: keeps the page as an artifact; none: as the first of the runs was logged.
     """
 
     runs: tuple[str, ...] = not_identity(())
     pictures: int = 4
+    logger: LoggerConfig | None = not_identity(None)
 
     def __post_init__(self) -> None:
         if not self.runs:

@@ -73,6 +73,15 @@ def test_each_phase_is_a_run_with_its_inputs(evaluated, root):
     assert trace.artifacts[name]["digest"] == evaluate.artifacts[name]["digest"]
 
 
+def test_a_report_is_kept_with_the_runs_that_it_shows(cli, evaluated, root):
+    answer = cli("report", f"runs=[{evaluated}]", f"runs_root={root}")
+    assert answer.code == 0, answer.err
+    one = written(answer.run)
+    assert (one.run["job_type"], one.run["project"]) == ("report", "p"), "as the run that it shows"
+    assert used(one) == made(written(evaluated))
+    assert made(one) == {f"report-{one.run['run_id']}"}
+
+
 def test_figures_are_those_of_metrics_json(evaluated):
     metrics = json.loads((evaluated / "metrics.json").read_text())
     (row, *_) = written(evaluated).history

@@ -27,6 +27,7 @@ def test_the_panels_that_matter_are_there():
     assert (view["entity"], view["project"], view["displayName"]) == ("e", "p", "n")
     found = sections(view)
     ap = found["Average precision"]
+    assert [keys([panel]) for panel in ap[:3]] == [["val/exit1/AP", "val/full/AP"], ["val/exit1/AP"], ["val/full/AP"]]
     assert {"val/exit1/AP", "val/full/AP", "val/mean_AP", "exits/exit1/AP", "exits/full/AP"} <= set(keys(ap))
     assert {panel["config"]["xAxis"] for panel in ap if "xAxis" in panel["config"]} == {"epoch"}
     assert {"policy/exit_rates/exit1", "policy/exit_rates/full", "policy/speedup_latency"} <= set(

@@ -236,7 +236,7 @@ def test_the_same_pipeline_twice_at_once_is_refused(line):
 def test_a_parent_that_was_run_anew_is_noticed(done):
     static, before = done.run("static"), done.manifests()
     manifest = Manifest.read(static)
-    begun = datetime.fromisoformat(Manifest.read(done.run("cascade")).times.started) + timedelta(seconds=1)
+    begun = datetime.fromisoformat(Manifest.read(done.run("evaluate")).times.started) + timedelta(seconds=1)
     manifest.times.started = begun.isoformat()  # as by force=true, with the same result
     manifest.write(static)
     del before[static / "manifest.json"]

@@ -52,8 +52,11 @@ def fit_logistic(
 
     Raises:
         ValueError: an unknown statistic.
-        UserError: the trace holds no image, a statistic is constant or no number, or the target is the same for all.
+        UserError: the trace holds no image, no statistic is given or one is constant or no number, or the target is
+            the same for all.
     """
+    if not statistics:
+        raise UserError(f"{exit_name}: no statistic tells its images apart, so a logistic rule has nothing to learn")
     for name in statistics:
         check_statistic(name)
     chosen = all_images(trace, images)

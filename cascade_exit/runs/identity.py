@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from cascade_exit.runs.plain import join_key
 
 _MISSING: Any = dataclasses.MISSING
+_NUMBER = re.compile(r"\d+(e\d+)?")
 
 
 def not_identity(default: Any = _MISSING, *, default_factory: Callable[[], Any] = _MISSING) -> Any:
@@ -62,7 +64,7 @@ def identity_hash(
         parents: Ids of the runs this one starts from, in order.
 
     Returns:
-        The first 8 hexadecimal digits of the SHA-256 of the canonical JSON of all four.
+        8 hexadecimal digits of the SHA-256 of the canonical JSON of all four: the first that are no number.
 
     Raises:
         ValueError: When ``identity`` holds NaN or infinity.
@@ -75,7 +77,10 @@ def identity_hash(
         "parents": list(parents),
     }
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return hashlib.sha256(text.encode("ascii")).hexdigest()[:8]
+    digits = hashlib.sha256(text.encode("ascii")).hexdigest()
+    places = (digits[place : place + 8] for place in range(len(digits) - 7))
+    # Not one that a command line would read as a number: `run=12345678`, `run=52e10441`.
+    return next(place for place in places if not _NUMBER.fullmatch(place))
 
 
 def canonical(value: Any, key: str = "") -> Any:

@@ -131,3 +131,9 @@ def test_bad_input_gets_one_clear_line() -> None:
         assert "\n" not in str(caught.value)
     with pytest.raises(ValueError, match="did you mean 'max_score'"):
         fit_logistic(trace, "exit1", ("max_scor",), many)
+
+
+def test_no_statistic_that_tells_images_apart_is_one_line() -> None:
+    trace = make_trace(20)
+    with pytest.raises(UserError, match="exit1: no statistic tells its images apart"):
+        fit_logistic(trace, "exit1", (), as_good_as_full(trace, "exit1"))

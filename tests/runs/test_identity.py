@@ -1,5 +1,7 @@
 """What identifies a run."""
 
+import hashlib
+import json
 import random
 import subprocess
 import sys
@@ -8,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -169,3 +172,14 @@ def test_what_cannot_identify_is_refused_with_its_key(value: object, error: str)
 def test_only_a_config_dataclass_has_an_identity(config: object) -> None:
     with pytest.raises(TypeError, match="config dataclass"):
         identity_of(config)
+
+
+def test_no_id_reads_as_a_number_on_the_command_line():
+    parser, passed_over = OverridesParser.create(), 0
+    for number in range(1500):
+        found = identity_hash("train", {"a": number}, {}, [])
+        assert isinstance(parser.parse_override(f"run={found}").value(), str)
+        content = {"data": {}, "identity": {"a": number}, "parents": [], "verb": "train"}
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        passed_over += hashlib.sha256(text.encode()).hexdigest()[:8] != found
+    assert 20 < passed_over < 90, "all digits: (10/16)^8 = 2.3 %, with one e: as many more by a half"

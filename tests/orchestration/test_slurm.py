@@ -6,6 +6,7 @@ import sys
 import time
 
 import pytest
+from lightning.fabric.plugins.environments import SLURMEnvironment
 
 from cascade_exit.orchestration import remote
 from cascade_exit.orchestration import slurm as slurm_module
@@ -75,6 +76,15 @@ def test_the_script_asks_for_what_was_set(bench, slurm):  # noqa: F811
     assert commands[0] == "module load cuda"
     assert commands[-1].startswith("srun ")
     assert f"{sys.executable} -u -m submitit.core._submit {bench.folder}/submitted" in commands[-1]
+
+
+def test_lightning_starts_its_own_processes_in_a_job(monkeypatch):
+    monkeypatch.setenv("SLURM_NTASKS", "1")
+    monkeypatch.setenv("SLURM_JOB_NAME", "cascade-exit-12345678")
+    assert SLURMEnvironment.detect()
+    for name, value in slurm_module._ONE_TASK.items():
+        monkeypatch.setenv(name, value)
+    assert not SLURMEnvironment.detect()
 
 
 def test_what_sbatch_refuses_is_one_line(bench, slurm):  # noqa: F811

@@ -98,8 +98,7 @@ def test_ctrl_c_takes_jobs_out_of_the_queue_and_ends_those_that_run(bench, slurm
     slurm.hold()
 
     def begin_the_first():
-        while len(slurm.scripts) < 2:
-            time.sleep(0.02)
+        slurm.wait_for(2)
         slurm.begin("1000")
 
     bench.when(then=begin_the_first)
@@ -119,8 +118,7 @@ def test_jobs_that_wait_in_the_queue_are_taken_up_again(bench, slurm):  # noqa: 
     slurm.hold()
 
     def hang_up():
-        while len(slurm.scripts) < 2:
-            time.sleep(0.02)
+        slurm.wait_for(2)
         time.sleep(0.3)
         os.kill(os.getpid(), signal.SIGHUP)
 
@@ -129,6 +127,8 @@ def test_jobs_that_wait_in_the_queue_are_taken_up_again(bench, slurm):  # noqa: 
     assert code == 128 + signal.SIGHUP
     assert (rows[1].state, rows[2].state, slurm.cancelled) == ("running", "running", [])
 
+    # A job that is handed in again would run at once, and count as a second try.
+    (slurm.root / "open").touch()
     bench.when(then=lambda: [slurm.begin("1000"), slurm.begin("1001")])
     code, rows = through_slurm(bench, jobs, parallel=2)
     assert code == 0
@@ -144,8 +144,7 @@ def test_a_job_that_slurm_lost_has_failed_and_a_silent_controller_is_waited_for(
     slurm.hold()
 
     def lose():
-        while not slurm.scripts:
-            time.sleep(0.02)
+        slurm.wait_for(1)
         (slurm.root / "silent").touch()
         (slurm.root / "1000.waits").unlink()
         time.sleep(1.5)

@@ -52,7 +52,7 @@ def _front(axes: Axes, trials: Sequence[Tried], measures: Sequence[str], larger:
     axes.plot(*_columns(best), "-o", color=COLOURS[0], markersize=8, linewidth=1.2, label="best trade-offs")
     for trial in best:
         place = (trial.values[1], trial.values[0])
-        axes.annotate(str(trial.number), place, (6, 6), textcoords="offset points", fontsize=9, color=INK)
+        axes.annotate(str(trial.number), place, (-6, 6), textcoords="offset points", ha="right", fontsize=9, color=INK)
     axes.set_xlabel(_with_direction(measures[1], larger[1]))
     axes.set_ylabel(_with_direction(measures[0], larger[0]))
     axes.xaxis.set_major_formatter(FuncFormatter(_in_millions))

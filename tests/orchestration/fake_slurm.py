@@ -5,6 +5,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -82,9 +83,23 @@ class FakeSlurm:
     def begin(self, number: str) -> None:
         subprocess.Popen([str(self.root / "begin"), number], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
+    def wait_for(self, jobs: int) -> None:
+        """Until so many wait in the queue."""
+        while len(list(self.root.glob("*.waits"))) < jobs:
+            time.sleep(0.02)
+
     def signal(self, number: str, signum: int) -> None:
-        """To every process of the job's script, as Slurm does."""
-        os.killpg(int((self.root / f"{number}.runs").read_text()), signum)
+        """To every process of the job's script but the script itself, as Slurm does."""
+        for pid in _children(int((self.root / f"{number}.runs").read_text())):
+            os.kill(pid, signum)
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        own = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+    return own + [further for child in own for further in _children(child)]
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import sys
 import time
 
 import pytest
+from lightning.fabric.plugins.environments import SLURMEnvironment
 
 from cascade_exit.orchestration import remote
 from cascade_exit.orchestration import slurm as slurm_module
@@ -77,6 +78,15 @@ def test_the_script_asks_for_what_was_set(bench, slurm):  # noqa: F811
     assert f"{sys.executable} -u -m submitit.core._submit {bench.folder}/submitted" in commands[-1]
 
 
+def test_lightning_starts_its_own_processes_in_a_job(monkeypatch):
+    monkeypatch.setenv("SLURM_NTASKS", "1")
+    monkeypatch.setenv("SLURM_JOB_NAME", "cascade-exit-12345678")
+    assert SLURMEnvironment.detect()
+    for name, value in slurm_module._ONE_TASK.items():
+        monkeypatch.setenv(name, value)
+    assert not SLURMEnvironment.detect()
+
+
 def test_what_sbatch_refuses_is_one_line(bench, slurm):  # noqa: F811
     (slurm.root / "refuses").touch()
     with pytest.raises(UserError, match=r"Slurm did not take job \w+: sbatch: error: invalid partition specified: gpu"):
@@ -88,8 +98,7 @@ def test_ctrl_c_takes_jobs_out_of_the_queue_and_ends_those_that_run(bench, slurm
     slurm.hold()
 
     def begin_the_first():
-        while len(slurm.scripts) < 2:
-            time.sleep(0.02)
+        slurm.wait_for(2)
         slurm.begin("1000")
 
     bench.when(then=begin_the_first)
@@ -109,8 +118,7 @@ def test_jobs_that_wait_in_the_queue_are_taken_up_again(bench, slurm):  # noqa: 
     slurm.hold()
 
     def hang_up():
-        while len(slurm.scripts) < 2:
-            time.sleep(0.02)
+        slurm.wait_for(2)
         time.sleep(0.3)
         os.kill(os.getpid(), signal.SIGHUP)
 
@@ -119,6 +127,8 @@ def test_jobs_that_wait_in_the_queue_are_taken_up_again(bench, slurm):  # noqa: 
     assert code == 128 + signal.SIGHUP
     assert (rows[1].state, rows[2].state, slurm.cancelled) == ("running", "running", [])
 
+    # A job that is handed in again would run at once, and count as a second try.
+    (slurm.root / "open").touch()
     bench.when(then=lambda: [slurm.begin("1000"), slurm.begin("1001")])
     code, rows = through_slurm(bench, jobs, parallel=2)
     assert code == 0
@@ -134,8 +144,7 @@ def test_a_job_that_slurm_lost_has_failed_and_a_silent_controller_is_waited_for(
     slurm.hold()
 
     def lose():
-        while not slurm.scripts:
-            time.sleep(0.02)
+        slurm.wait_for(1)
         (slurm.root / "silent").touch()
         (slurm.root / "1000.waits").unlink()
         time.sleep(1.5)

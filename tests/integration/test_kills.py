@@ -109,8 +109,10 @@ def outcome(root: Path) -> dict[str, Any]:
             manifest = json.loads(path.read_text())
             found[name] = manifest["state"], manifest["id"], still(manifest["metrics"])
         elif path.name == "sweep.jsonl":
+            # Ids of jobs and sweeps follow from the words, which name the folder here.
             last = {row["id"]: row for row in map(json.loads, path.read_text().splitlines())}
-            found[name] = {key: (row["state"], still(row["metrics"])) for key, row in last.items()}
+            jobs = (([word for word in row["overrides"] if str(root) not in word], row) for row in last.values())
+            found["ledger"] = {" ".join(words): (row["state"], still(row["metrics"])) for words, row in jobs}
     return found
 
 

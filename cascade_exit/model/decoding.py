@@ -129,7 +129,9 @@ def _best_boxes(
         # cost float32 the digits that decide about an overlap near the threshold.
         apart = boxes.double() + (candidates.labels.double() * (2 * grid.input_size_px))[:, None]
         keep = nms(apart, candidates.scores.double(), config.nms_iou)
-        if lowest is None or len(keep) >= config.detections_per_image or lowest <= config.score_threshold:
+        every_class_full = len(boxes) == scores.shape[1] * config.candidates_per_class
+        enough = every_class_full or len(keep) >= config.detections_per_image
+        if enough or lowest is None or lowest <= config.score_threshold:
             keep = keep[: config.detections_per_image]
             return candidates.at(keep), boxes[keep]
         count *= GROWTH

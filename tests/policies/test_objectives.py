@@ -3,6 +3,7 @@ import pytest
 
 from cascade_exit.policies.objectives import Objective, pick_point
 from cascade_exit.policies.operating_points import OperatingPoint
+from cascade_exit.policies.scoring import Score
 from cascade_exit.runs import UserError
 
 
@@ -10,7 +11,9 @@ def points(seed: int = 0, count: int = 60) -> list[OperatingPoint]:
     rng = np.random.default_rng(seed)
     costs, aps = rng.integers(2, 11, count), rng.integers(10, 31, count) / 50
     return [
-        OperatingPoint({"exit1": float(i)}, {}, float(ap), float(ap), float(cost), 10 / cost, (0.6 - ap) / 0.6)
+        OperatingPoint.at(
+            {"exit1": float(i)}, Score({}, float(ap), float(ap), float(cost), 10 / cost, (0.6 - ap) / 0.6)
+        )
         for i, (cost, ap) in enumerate(zip(costs, aps, strict=True))
     ]
 
@@ -39,13 +42,13 @@ def test_budget() -> None:
 
 
 def test_a_limit_may_be_met_exactly() -> None:
-    only = OperatingPoint({}, {}, 0.5, 0.5, 5.0, 2.0, 0.03)
+    only = OperatingPoint.at({}, Score({}, 0.5, 0.5, 5.0, 2.0, 0.03))
     assert pick_point([only], Objective("max_speedup", 2.0, 0.03, 5.0)) is only
 
 
 def test_nothing_within_names_the_nearest() -> None:
-    slow = OperatingPoint({}, {}, 0.5, 0.5, 8.0, 1.25, 0.01)
-    fast = OperatingPoint({}, {}, 0.3, 0.3, 5.0, 2.0, 0.4)
+    slow = OperatingPoint.at({}, Score({}, 0.5, 0.5, 8.0, 1.25, 0.01))
+    fast = OperatingPoint.at({}, Score({}, 0.3, 0.3, 5.0, 2.0, 0.4))
     with pytest.raises(UserError, match=r"min_speedup=2.5: none of 2 .* nearest has speedup 2\.00, relative AP drop"):
         pick_point([slow, fast], Objective(min_speedup=2.5))
     with pytest.raises(UserError, match=r"max_relative_ap_drop=0: .* nearest has speedup 1\.25.* smallest drop 0\.010"):

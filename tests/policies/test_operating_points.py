@@ -19,7 +19,7 @@ from cascade_exit.policies.operating_points import (
 from cascade_exit.policies.policy import Policy
 from cascade_exit.policies.pooling import fit_calibration
 from cascade_exit.policies.rules import ThresholdRule, with_threshold
-from cascade_exit.policies.scoring import Baseline, Scorer
+from cascade_exit.policies.scoring import Baseline, Score, Scorer
 from cascade_exit.runs import UserError
 
 from .synthetic import MACS, make_trace
@@ -28,7 +28,7 @@ RULES = {"exit1": ThresholdRule("top_mean", 0.0), "exit2": ThresholdRule("agreem
 
 
 def point(cost: float, ap: float, drop: float = 0.0) -> OperatingPoint:
-    return OperatingPoint({"exit1": 0.5}, {"full": 1.0}, float(ap), float(ap), float(cost), 10 / cost, drop)
+    return OperatingPoint.at({"exit1": 0.5}, Score({"full": 1.0}, float(ap), float(ap), float(cost), 10 / cost, drop))
 
 
 def test_choice_is_that_of_the_policy() -> None:

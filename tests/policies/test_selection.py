@@ -51,7 +51,7 @@ def constant_confidence(trace: Trace, *names: str) -> Trace:
 
 
 def candidate(name: str, speedup: float, drop: float, fair: tuple[float, float] | None) -> Candidate:
-    point = OperatingPoint({}, {"full": 1.0}, 1 - drop, 1 - drop, 1 / speedup, speedup, drop)
+    point = OperatingPoint.at({}, Score({"full": 1.0}, 1 - drop, 1 - drop, 1 / speedup, speedup, drop))
     crossfitted = None
     if fair is not None:
         score = Score({"full": 1.0}, 1 - fair[1], 1 - fair[1], 1 / fair[0], *fair)

@@ -23,7 +23,7 @@ from cascade_exit.training.callbacks import (
     ScheduleFreezing,
     best_checkpoint,
 )
-from cascade_exit.training.callbacks.checkpoints import BEST, LAST
+from cascade_exit.training.callbacks.checkpoints import BEST, LAST, PREVIOUS
 from cascade_exit.training.config import TrainerConfig, TrainingConfig
 from cascade_exit.training.datamodule import CascadeData
 from cascade_exit.training.init import StartingWeights
@@ -69,14 +69,15 @@ def fit(config: TrainingConfig, sets: TrainingSets, weights: StartingWeights, ru
 
     Returns:
         The best checkpoint on val.
+
+    Raises:
+        UserError: the run has checkpoints, but none that can be read.
     """
     # Also where nothing is drawn at random by hand: layers initialise from the global state.
     pl.seed_everything(config.seed, workers=True, verbose=False)
     module = CascadeModule(config, sets.train.class_map.names)
     checkpoints = run.folder / "checkpoints"
-    last = checkpoints / LAST
-    resume = last if last.exists() else None
-    start = resume_position(read_state_file(last)) if resume else (0, 0)
+    resume, start = _checkpoint_to_go_on_from(checkpoints, run)
     if not resume and (report := weights.load_into(module.detector)) is not None:
         run.manifest.metrics["init"] = report.summary()
         run.save()
@@ -99,6 +100,21 @@ def fit(config: TrainingConfig, sets: TrainingSets, weights: StartingWeights, ru
             warnings.filterwarnings("ignore", message=f".*{message}.*")
         trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
     return checkpoints / BEST
+
+
+def _checkpoint_to_go_on_from(checkpoints: Path, run: Run) -> tuple[Path | None, tuple[int, int]]:
+    """The last checkpoint that can be read, and where training goes on from it; none before the first."""
+    there = [path for path in (checkpoints / LAST, checkpoints / PREVIOUS) if path.exists()]
+    for path in there:
+        try:
+            position = resume_position(read_state_file(path))
+        except UserError as error:
+            run.warn(f"{error}; training goes on from the checkpoint before it")
+            continue
+        return path, position
+    if there:
+        raise UserError(f"{checkpoints}: no checkpoint can be read: mend {LAST}, or train anew with force=true")
+    return None, (0, 0)
 
 
 def resume_position(checkpoint: dict[str, Any]) -> tuple[int, int]:

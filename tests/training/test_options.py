@@ -46,6 +46,30 @@ def test_accumulation_makes_one_step_of_several_batches(train):
     assert train(*settings, "trainer.accumulate=2")[0]["global_step"] == 3
 
 
+def test_an_unreadable_checkpoint_gives_way_to_the_one_before(train, tmp_path):
+    settings = (*JOINT, "trainer.batch_size=4", "trainer.limit_train_batches=4", "trainer.checkpoint_minutes=0.0001")
+    whole, rows = train(*settings)
+    (last,) = tmp_path.glob("train/*/checkpoints/last.ckpt")
+    previous = last.with_name("previous.ckpt")
+    assert 0 < read_state_file(previous)["global_step"] < whole["global_step"]
+    last.write_bytes(last.read_bytes()[:1000])
+    (manifest,) = tmp_path.glob("train/*/manifest.json")
+    # As if the machine had gone down before the end.
+    manifest.write_text(manifest.read_text().replace('"state": "finished"', '"state": "running"'))
+    broken, again = train(*settings)
+    assert again == rows
+    for name, value in whole["state_dict"].items():
+        assert torch.equal(broken["state_dict"][name], value), name
+    lines = json.loads(manifest.read_text())["warnings"]
+    (line,) = (line for line in lines if "last.ckpt" in line)
+    assert "last.ckpt: not readable as weights" in line
+    assert line.endswith("; training goes on from the checkpoint before it")
+    for path in (last, previous):
+        path.write_bytes(b"")
+    with pytest.raises(UserError, match="no checkpoint can be read: mend last.ckpt, or train anew with force=true"):
+        train(*settings)
+
+
 def test_early_stopping_waits_for_the_last_period(train):
     # With this rate nothing gets better: two epochs of static, two of exits, then joint stops after two of its own.
     shares = ("schedule.static.share=0.25", "schedule.exits.share=0.25", "schedule.joint.share=0.5")

@@ -1,4 +1,4 @@
-"""The two checkpoints of a run: the best on val, and the last, from which a killed run goes on."""
+"""The checkpoints of a run: the best on val, the last, from which a killed run goes on, and the one before it."""
 
 import time
 from pathlib import Path
@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
 from cascade_exit.training.callbacks.evaluator import MONITOR
 
-BEST, LAST = "best.ckpt", "last.ckpt"
+BEST, LAST, PREVIOUS = "best.ckpt", "last.ckpt", "previous.ckpt"
 
 
 def best_checkpoint(folder: Path) -> ModelCheckpoint:
@@ -28,7 +28,8 @@ def best_checkpoint(folder: Path) -> ModelCheckpoint:
 class LastCheckpoint(Checkpoint):
     """Writes `last.ckpt` after every epoch, and in mid-epoch when some minutes have gone by.
 
-    The file is replaced at once, so that a kill leaves the old or the new one.
+    The file is replaced at once, so that a kill leaves the old or the new one. The one before stays as `previous.ckpt`,
+    for the case that the disk did not keep what was written.
 
     Args:
         folder: where the file goes.
@@ -63,6 +64,8 @@ class LastCheckpoint(Checkpoint):
         temporary = self.path.with_name(f".{self.path.name}.tmp")
         trainer.save_checkpoint(temporary)
         if trainer.is_global_zero:
+            if self.path.exists():
+                self.path.replace(self.path.with_name(PREVIOUS))
             temporary.replace(self.path)
         trainer.strategy.barrier("LastCheckpoint")
         self._saved_at = time.monotonic()

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -83,7 +84,17 @@ class _RayJob(RemoteJob):
     def there(self) -> bool:
         import ray
 
-        return not ray.wait([self._reference], timeout=0)[0]
+        # Ray may give a cancelled task up while its process is still ending cleanly.
+        return not ray.wait([self._reference], timeout=0)[0] or self._works_here()
+
+    def _works_here(self) -> bool:
+        if self.holder is None or self.holder[0] != socket.gethostname():
+            return False
+        try:
+            os.kill(self.holder[1], 0)
+        except OSError:
+            return False
+        return True
 
     def cancel(self) -> None:
         import ray

@@ -41,6 +41,7 @@ class RemoteJob(ABC):
     @property
     def holder(self) -> tuple[str, int] | None:
         """The machine and the process that do it, once one does."""
+        self._note = self._note or read_note(self.order.note)  # it may have begun since the last look
         return (self._note["host"], self._note["pid"]) if self._note else None
 
     @property

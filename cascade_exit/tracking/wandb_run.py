@@ -3,6 +3,7 @@
 import netrc
 import os
 import shlex
+import sys
 from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
@@ -84,7 +85,7 @@ def _begin(config: LoggerConfig, run: Run, mode: Mode) -> Any:
     experiment.define_metric(STEP_KEY)
     experiment.define_metric("*", step_metric=STEP_KEY, step_sync=True)
     if mode == "offline":
-        print(_offline_line(run.folder))
+        print(_offline_line(run.folder), file=sys.stderr)
     return experiment
 
 

@@ -30,7 +30,7 @@ def test_two_runs_in_one_process_read_back_whole_and_apart(tmp_path: Path, capsy
     config = LoggerConfig(project="p", group="g", tags=("a", "b"))
     ours = {"seed": 3, "loss": {"weights": [0.3, 0.7]}}
     first = make_logger(config, a_run(first_dir, config=ours))
-    printed = capsys.readouterr().out
+    printed = capsys.readouterr().err
     assert f"to upload: wandb sync {first_dir}/wandb\n" in printed
     assert len(printed.splitlines()) == 1
     first.log_metrics({"val/full/AP": 0.25}, step=100)

@@ -138,14 +138,16 @@ def test_compiled_training_learns_the_same(train, tmp_path, monkeypatch):
 
     monkeypatch.setattr(torch.nn.Module, "compile", by_eager)
     settings = (*JOINT, "trainer.batch_size=4", "trainer.limit_train_batches=2")
-    plain = train(*settings)[0]["state_dict"]
+    plain, (expected,) = train(*settings)
     assert not graphs
     shutil.rmtree(tmp_path / "train")  # compiling does not identify a run
-    compiled = train(*settings, "trainer.compile=true")[0]["state_dict"]
+    compiled, (row,) = train(*settings, "trainer.compile=true")
     assert graphs
-    assert compiled.keys() == plain.keys()
-    for name, value in plain.items():
-        torch.testing.assert_close(compiled[name], value, atol=1e-5, rtol=1e-4, msg=name)
+    assert compiled["state_dict"].keys() == plain["state_dict"].keys()
+    # Losses, not weights: Adam makes whole steps of gradients that are nothing but rounding.
+    losses = {key: value for key, value in expected.items() if key.startswith("train/")}
+    assert len(losses) >= 6
+    assert {key: row[key] for key in losses} == pytest.approx(losses, rel=1e-3)
 
 
 def test_each_term_and_rate_is_logged_by_its_own_name(train, tmp_path):

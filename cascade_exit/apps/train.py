@@ -31,8 +31,10 @@ def work(config: TrainConfig, call: Call) -> Path:
     check_trainer(config)
     config = replace(config, logger=replace(config.logger, group=config.logger.group or call.choice("experiment")))
     weights, start = _start(config)
-    # Built once for its own checks, so that a model that cannot be built is refused before any data is read.
-    report = weights.load_into(CascadeModule(config, config.data.classes).detector)
+    # Built once for its own checks, so that a model that cannot be built is refused before any data is read; hence
+    # with boxes that nobody has counted yet.
+    classes = config.data.classes
+    report = weights.load_into(CascadeModule(config, classes, (1,) * len(classes)).detector, classes)
     sets = load_roles(config.data, ("train", "val"), progress=True)
     fingerprints: dict[str, str] = {role: images.fingerprint for role, images in sets.items()}
     if weights.fingerprint:

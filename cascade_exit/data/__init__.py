@@ -16,6 +16,7 @@ from cascade_exit.data.randomness import derive_seed
 from cascade_exit.data.record import CocoSet, ImageRecord
 from cascade_exit.data.roles import ROLES, Role, SplitConfig
 from cascade_exit.data.sampler import EvaluationBatchSampler, ResumableBatchSampler
+from cascade_exit.data.sampling import SamplingConfig, image_factors
 from cascade_exit.data.sources import load_role, load_roles, open_images
 from cascade_exit.data.store import ImageStore
 from cascade_exit.data.video import Video, require_av
@@ -37,6 +38,7 @@ __all__ = [
     "Role",
     "RoleFiles",
     "Sample",
+    "SamplingConfig",
     "SplitConfig",
     "Targets",
     "Video",
@@ -46,6 +48,7 @@ __all__ = [
     "collate",
     "derive_seed",
     "evaluation_loader",
+    "image_factors",
     "load_role",
     "load_roles",
     "open_images",

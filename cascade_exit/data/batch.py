@@ -19,6 +19,7 @@ class Sample:
         crowd: True where a box encloses a crowd of objects rather than one.
         image_id: Id in the annotation file.
         original_size: Height and width of the photo in pixels.
+        repeat: How often the image has come in this epoch before.
     """
 
     image: UInt8[Tensor, "3 height width"]
@@ -27,6 +28,7 @@ class Sample:
     crowd: Bool[Tensor, "object"]
     image_id: int
     original_size: tuple[int, int]
+    repeat: int = 0
 
 
 @dataclass
@@ -65,12 +67,14 @@ class Batch:
         targets: True boxes.
         image_ids: Ids in the annotation file.
         original_sizes: Height and width of each photo in pixels.
+        repeats: How often each image has come in this epoch before.
     """
 
     images: UInt8[Tensor, "batch 3 height width"]
     targets: Targets
     image_ids: Int64[Tensor, "batch"]
     original_sizes: Int64[Tensor, "batch 2"]
+    repeats: Int64[Tensor, "batch"]
 
     def __len__(self) -> int:
         return self.images.shape[0]
@@ -82,6 +86,7 @@ class Batch:
             targets=self.targets.to(device, non_blocking=non_blocking),
             image_ids=self.image_ids.to(device, non_blocking=non_blocking),
             original_sizes=self.original_sizes.to(device, non_blocking=non_blocking),
+            repeats=self.repeats.to(device, non_blocking=non_blocking),
         )
 
     def pin_memory(self) -> "Batch":
@@ -91,6 +96,7 @@ class Batch:
             targets=self.targets.pin_memory(),
             image_ids=self.image_ids.pin_memory(),
             original_sizes=self.original_sizes.pin_memory(),
+            repeats=self.repeats.pin_memory(),
         )
 
 
@@ -109,6 +115,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
         ),
         image_ids=torch.tensor([sample.image_id for sample in samples], dtype=torch.int64),
         original_sizes=torch.tensor([sample.original_size for sample in samples], dtype=torch.int64),
+        repeats=torch.tensor([sample.repeat for sample in samples], dtype=torch.int64),
     )
 
 

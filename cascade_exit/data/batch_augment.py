@@ -12,7 +12,7 @@ from cascade_exit.data.augment_config import AugmentConfig
 from cascade_exit.data.augment_plan import AugmentPlan, draw_plan
 from cascade_exit.data.batch import Batch, Targets, pad_targets
 from cascade_exit.data.input import InputConfig
-from cascade_exit.data.randomness import derive_seed
+from cascade_exit.data.randomness import image_seed
 
 _MIN_SIDE_PX = 1.0
 _COARSEST_LEVEL = 2
@@ -21,8 +21,8 @@ _COARSEST_LEVEL = 2
 class BatchAugmenter:
     """Photometric changes as one colour matrix, then flip, zoom-out and IoU crop as one sampling of each image.
 
-    What happens to an image is drawn on the CPU from (seed, epoch, image id): it depends neither on the device nor on
-    the rest of the batch.
+    What happens to an image is drawn on the CPU from (seed, epoch, image id, repeat): it depends neither on the device
+    nor on the rest of the batch.
 
     Args:
         config: Probabilities and strengths.
@@ -38,9 +38,18 @@ class BatchAugmenter:
         size = batch.images.shape[-1]
         targets = batch.targets.to("cpu")
         plans = [
-            self._plan(boxes[(labels > 0) & ~crowd].numpy(), size, epoch, image_id)
-            for boxes, labels, crowd, image_id in zip(
-                targets.boxes, targets.labels, targets.crowd, batch.image_ids.tolist(), strict=True
+            self._plan(
+                boxes[(labels > 0) & ~crowd].numpy(),
+                size,
+                image_seed("batch augment", self.seed, epoch, image_id, repeat),
+            )
+            for boxes, labels, crowd, image_id, repeat in zip(
+                targets.boxes,
+                targets.labels,
+                targets.crowd,
+                batch.image_ids.tolist(),
+                batch.repeats.tolist(),
+                strict=True,
             )
         ]
         # One image fits the processor's cache, and then all is three times as fast; a GPU wants the whole batch.
@@ -51,6 +60,7 @@ class BatchAugmenter:
             targets=move_targets(targets, plans, size).to(batch.images.device),
             image_ids=batch.image_ids,
             original_sizes=batch.original_sizes,
+            repeats=batch.repeats,
         )
 
     def _change_pixels(
@@ -58,9 +68,8 @@ class BatchAugmenter:
     ) -> UInt8[Tensor, "batch 3 size size"]:
         return sample_windows(change_colours(images, plans), plans, self.input.fill)
 
-    def _plan(self, boxes: Float32[np.ndarray, "object 4"], size: int, epoch: int, image_id: int) -> AugmentPlan:
-        random = np.random.Generator(np.random.PCG64(derive_seed("batch augment", self.seed, epoch, image_id)))
-        return draw_plan(self.config, boxes, size, random)
+    def _plan(self, boxes: Float32[np.ndarray, "object 4"], size: int, seed: int) -> AugmentPlan:
+        return draw_plan(self.config, boxes, size, np.random.Generator(np.random.PCG64(seed)))
 
 
 def sample_windows(

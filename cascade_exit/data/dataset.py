@@ -6,7 +6,7 @@ from torch.utils.data import Dataset
 from cascade_exit.data.augment import Annotated, ImageAugment
 from cascade_exit.data.batch import Sample
 from cascade_exit.data.input import InputConfig, boxes_to_input, resize_image
-from cascade_exit.data.randomness import derive_seed
+from cascade_exit.data.randomness import image_seed
 from cascade_exit.data.record import CocoSet, ImageRecord
 from cascade_exit.data.sampler import SampleKey
 from cascade_exit.data.store import ImageStore
@@ -20,7 +20,7 @@ class DetectionDataset(Dataset[Sample]):
         input: Size and resizing of the input.
         store: Where decoded images come from.
         augment: Augmentation of each photo; None for evaluation and for augmentation of whole batches.
-        seed: With epoch and image id it decides every random number.
+        seed: With epoch, image id and repeat it decides every random number.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class DetectionDataset(Dataset[Sample]):
         record = self.coco_set.records[key.position]
         photo = self._read(record)
         if self.augment is not None:
-            photo = self.augment(photo, derive_seed("augment", self.seed, key.epoch, record.image_id))
+            photo = self.augment(photo, image_seed("augment", self.seed, key.epoch, record.image_id, key.repeat))
         height, width = photo.image.shape[1:]
         return Sample(
             image=resize_image(photo.image, self.input),
@@ -51,6 +51,7 @@ class DetectionDataset(Dataset[Sample]):
             crowd=photo.crowd,
             image_id=record.image_id,
             original_size=(record.height, record.width),
+            repeat=key.repeat,
         )
 
     def _read(self, record: ImageRecord) -> Annotated:

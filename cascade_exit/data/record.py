@@ -67,6 +67,13 @@ class CocoSet:
         return {record.image_id: record for record in self.records}
 
     @cached_property
+    def boxes_per_class(self) -> tuple[int, ...]:
+        """Boxes of each class in the order of the class map; those around crowds do not count."""
+        labels = [record.labels[~record.crowd] for record in self.records]
+        counts = np.bincount(np.concatenate([*labels, np.zeros(0, np.int64)]), minlength=len(self.class_map) + 1)
+        return tuple(counts[1:].tolist())
+
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256, in hexadecimal, of everything in the annotations that a result can depend on.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 AnchorWeighting = Literal["none", "confidence"]
+Classification = Literal["multibox", "focal"]
 
 
 def _require_not_negative(key: str, value: float | int) -> None:
@@ -71,6 +72,24 @@ class DistillConfig:
             raise ValueError(f"anchor_weighting must be none or confidence, got {self.anchor_weighting}")
 
 
+@dataclass(frozen=True)
+class FocalConfig:
+    """Focal loss in place of hard-negative mining.
+
+    Attributes:
+        gamma: anchors that are answered well count less, the more the larger it is; 0: all count alike.
+        alpha: share of objects; background has 1 - alpha.
+    """
+
+    gamma: float = 2.0
+    alpha: float = 0.25
+
+    def __post_init__(self) -> None:
+        _require_not_negative("gamma", self.gamma)
+        if not 0 < self.alpha < 1:
+            raise ValueError(f"alpha must lie in (0, 1), got {self.alpha}")
+
+
 def _plan_exit_weights() -> dict[str, float]:
     return {"exit1": 0.3, "exit2": 0.4, "full": 0.3}
 
@@ -83,6 +102,11 @@ class LossConfig:
         exit_weights: weight of each exit's multibox loss, normalised to sum 1 over the exits that are trained. It may
             name exits that a model lacks; 0 leaves an exit's multibox loss out.
         matcher_iou: an anchor answers for an object from this IoU on.
+        classification: "multibox" is cross entropy with hard-negative mining (the two numbers below), "focal" is focal
+            loss over all anchors.
+        focal: settings of focal loss.
+        class_balance_beta: weights of positive anchors by the effective number of their class's boxes; 0: all count
+            alike, towards 1: by the inverse of that number of boxes.
         negatives_per_positive: background anchors that count per positive anchor, hardest first.
         negatives_per_empty_image: background anchors that count in an image without positive anchors, hardest first;
             0: such an image gives no multibox loss, as in torchvision's SSD.
@@ -95,6 +119,9 @@ class LossConfig:
 
     exit_weights: dict[str, float] = field(default_factory=_plan_exit_weights)
     matcher_iou: float = 0.5
+    classification: Classification = "multibox"
+    focal: FocalConfig = field(default_factory=FocalConfig)
+    class_balance_beta: float = 0.0
     negatives_per_positive: float = 3.0
     negatives_per_empty_image: int = 0
     diversity: DiversityConfig = field(default_factory=DiversityConfig)
@@ -106,6 +133,8 @@ class LossConfig:
         _check_exit_weights(self.exit_weights)
         if not 0 < self.matcher_iou <= 1:
             raise ValueError(f"matcher_iou must be above 0 and at most 1, got {self.matcher_iou}")
+        if not 0 <= self.class_balance_beta < 1:
+            raise ValueError(f"class_balance_beta must be in [0, 1), got {self.class_balance_beta}")
         _require_not_negative("negatives_per_positive", self.negatives_per_positive)
         _require_not_negative("negatives_per_empty_image", self.negatives_per_empty_image)
         for exit_name, factor in self.trunk_gradient.items():

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from cascade_exit.data.batch import Targets
 from cascade_exit.losses.cascade import cascade_loss
+from cascade_exit.losses.class_balance import label_weights
 from cascade_exit.losses.config import LossConfig
 from cascade_exit.losses.distill import distill_loss
 from cascade_exit.losses.diversity import diversity_loss
@@ -41,18 +42,28 @@ class CascadeCriterion:
         anchors_by_exit: anchors of each exit, `[anchor 4]` xyxy in input pixels; exits with equal anchors are matched
             once.
         exit_names: exits of the model, shallowest first.
+        boxes_per_class: boxes of each class in the training data, where `class_balance_beta` asks for them.
 
     Raises:
-        ValueError: an exit has no weight or no anchors, or exits with different anchors are to learn from each other.
+        ValueError: an exit has no weight or no anchors, exits with different anchors are to learn from each other, or
+            classes are to be balanced and nobody says how many boxes they have.
     """
 
-    def __init__(self, config: LossConfig, anchors_by_exit: Mapping[str, Tensor], exit_names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        config: LossConfig,
+        anchors_by_exit: Mapping[str, Tensor],
+        exit_names: Sequence[str],
+        boxes_per_class: Sequence[int] | None = None,
+    ) -> None:
         _require_names("loss.exit_weights", config.exit_weights, exit_names)
         _require_names("anchors_by_exit", anchors_by_exit, exit_names)
         self.config = config
         self.exit_names = tuple(exit_names)
         self._grids, self._grid_of_exit = _distinct_grids(anchors_by_exit, exit_names)
         self._require_one_grid()
+        self._focal = config.focal if config.classification == "focal" else None
+        self._label_weights = _label_weights(config, boxes_per_class)
 
     def __call__(
         self, outputs: Mapping[str, ExitOutput], targets: Targets, active: Collection[str] | None = None
@@ -98,6 +109,8 @@ class CascadeCriterion:
         if not weights:
             raise ValueError(f"loss.exit_weights must be above 0 for at least one of: {', '.join(learning)}")
         grids = self._grids_on(targets.boxes.device)
+        if self._label_weights is not None:
+            self._label_weights = self._label_weights.to(targets.boxes.device)
         needed = {self._grid_of_exit[name] for name in weights}
         matches = {grid: match_anchors(targets, grids[grid], self.config.matcher_iou) for grid in sorted(needed)}
         weighted = []
@@ -110,6 +123,8 @@ class CascadeCriterion:
                 grids[grid],
                 self.config.negatives_per_positive,
                 self.config.negatives_per_empty_image,
+                self._focal,
+                self._label_weights,
             )
             terms |= {f"{name}/{part}": loss for part, loss in losses.items()}
             weighted.append(weight / sum(weights.values()) * (losses["classification"] + losses["localization"]))
@@ -159,6 +174,14 @@ def _require_names(what: str, given: Collection[str], exit_names: Sequence[str])
     missing = [name for name in exit_names if name not in given]
     if missing:
         raise ValueError(f"{what} must name every exit, got none for {', '.join(missing)}")
+
+
+def _label_weights(config: LossConfig, boxes_per_class: Sequence[int] | None) -> Tensor | None:
+    if config.class_balance_beta == 0:
+        return None
+    if boxes_per_class is None:
+        raise ValueError("boxes_per_class must be given where loss.class_balance_beta is above 0")
+    return torch.tensor(label_weights(boxes_per_class, config.class_balance_beta))
 
 
 def _distinct_grids(

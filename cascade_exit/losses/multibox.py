@@ -6,7 +6,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cascade_exit.data.batch import Targets
+from cascade_exit.losses.config import FocalConfig
 from cascade_exit.losses.distributed import share_of_total
+from cascade_exit.losses.focal import focal_loss
 from cascade_exit.losses.matching import BACKGROUND
 from cascade_exit.losses.precision import at_least_float32
 from cascade_exit.model.boxes import encode_boxes
@@ -20,12 +22,14 @@ def multibox_loss(
     anchors: Float[Tensor, "anchor 4"],
     negatives_per_positive: float = 3.0,
     negatives_per_empty_image: int = 0,
+    focal: FocalConfig | None = None,
+    label_weights: Float[Tensor, " label"] | None = None,
 ) -> dict[str, Float[Tensor, ""]]:
-    """Cross entropy with hard-negative mining, and smooth L1 on the coded boxes.
+    """Cross entropy with hard-negative mining (or focal loss), and smooth L1 on the coded boxes.
 
     Both are divided by the number of positive anchors in the batch (at least 1), over all processes under DDP. With
-    `negatives_per_empty_image=0` the values are those of torchvision's `SSD.compute_loss`, except that a positive
-    anchor is never counted a second time as a negative where negatives run out.
+    `negatives_per_empty_image=0`, and the last two left out, the values are those of torchvision's `SSD.compute_loss`,
+    except that a positive anchor is never counted a second time as a negative where negatives run out.
 
     Args:
         output: answer of the exit.
@@ -34,6 +38,8 @@ def multibox_loss(
         anchors: xyxy in input pixels.
         negatives_per_positive: background anchors that count per positive anchor of the same image, hardest first.
         negatives_per_empty_image: background anchors that count in an image without positive anchors.
+        focal: focal loss instead, for which all background anchors count.
+        label_weights: factor on the classification loss of positive anchors, by label; none: 1.
 
     Returns:
         Scalars "classification" and "localization".
@@ -41,13 +47,19 @@ def multibox_loss(
     positive = matches >= 0
     labels, boxes = _targets_of_anchors(matches, targets, anchors)
     logits, deltas = at_least_float32(output.class_logits), at_least_float32(output.box_deltas)
-    cross_entropy = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(labels)
-    wanted = _negatives_wanted(positive, negatives_per_positive, negatives_per_empty_image)
-    negatives = _hardest(cross_entropy, matches == BACKGROUND, wanted)
+    if focal is None:
+        each = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(labels)
+        wanted = _negatives_wanted(positive, negatives_per_positive, negatives_per_empty_image)
+        negatives = _hardest(each, matches == BACKGROUND, wanted)
+    else:
+        each = focal_loss(logits, labels, focal.gamma, focal.alpha)
+        negatives = _sum_where(matches == BACKGROUND, each)
+    if label_weights is not None:
+        each = each * label_weights.to(each)[labels]
     smooth_l1 = F.smooth_l1_loss(deltas, encode_boxes(boxes, anchors), reduction="none").sum(dim=-1)
     positives = share_of_total(positive.sum().to(logits.dtype), at_least=1.0)
     return {
-        "classification": (_sum_where(positive, cross_entropy) + negatives) / positives,
+        "classification": (_sum_where(positive, each) + negatives) / positives,
         "localization": _sum_where(positive, smooth_l1) / positives,
     }
 

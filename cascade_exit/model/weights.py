@@ -1,7 +1,7 @@
 """Starting weights: torchvision's names and ours, one to one; and taking from a checkpoint what fits."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -75,12 +75,16 @@ class LoadReport:
         other_shape: names that exist on both sides with different shapes, and were left as initialised.
         missing: names of the model that the weights do not have.
         unused: names of the weights that the model does not have.
+        kept_classes: classes whose rows of the class heads were taken over, where the weights have other classes.
+        new_classes: classes that the weights do not know, likewise.
     """
 
     loaded: tuple[str, ...]
     other_shape: tuple[str, ...]
     missing: tuple[str, ...]
     unused: tuple[str, ...]
+    kept_classes: tuple[str, ...] = ()
+    new_classes: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """One line for people: counts, and the parts that were not taken over."""
@@ -88,8 +92,16 @@ class LoadReport:
         line = f"{len(self.loaded)} tensors taken over, {len(self.other_shape)} of another shape, "
         line += f"{len(self.missing)} missing, {len(self.unused)} unused"
         if parts:
-            line += "; initialised anew: " + ", ".join(parts[:6]) + (f" and {len(parts) - 6} more" if parts[6:] else "")
+            line += f"; initialised anew: {_first(parts)}"
+        if self.kept_classes or self.new_classes:
+            line += f"; classes taken over: {_first(self.kept_classes) or 'none'}"
+        if self.new_classes:
+            line += f"; new classes: {_first(self.new_classes)}"
         return line
+
+
+def _first(names: Sequence[str], limit: int = 6) -> str:
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if names[limit:] else "")
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from cascade_exit.data import AugmentConfig
+from cascade_exit.data import AugmentConfig, SamplingConfig
 from cascade_exit.losses import LossConfig
 from cascade_exit.model import DecodingConfig, ModelConfig
 from cascade_exit.runs import not_identity
@@ -169,6 +169,7 @@ class TrainingConfig:
         decoding: post-processing in validation, kept with the checkpoint.
         loss: the recipe.
         augment: of the training images.
+        sampling: how often each of them comes.
         optimizer: rates and decay.
         schedule: when what learns.
         trainer: how long and on what.
@@ -180,6 +181,7 @@ class TrainingConfig:
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)

@@ -10,7 +10,9 @@ from cascade_exit.data import (
     ImageStore,
     InputConfig,
     ResumableBatchSampler,
+    SamplingConfig,
     evaluation_loader,
+    image_factors,
     training_loader,
 )
 
@@ -24,6 +26,7 @@ class CascadeData(pl.LightningDataModule):
         store: where decoded images come from.
         input_config: the network's input.
         augment: augmentation of training images.
+        sampling: how often each training image comes.
         batch_size: images per step over all processes.
         seed: of order and augmentation.
         workers: loading processes.
@@ -37,6 +40,7 @@ class CascadeData(pl.LightningDataModule):
         store: ImageStore,
         input_config: InputConfig,
         augment: AugmentConfig,
+        sampling: SamplingConfig,
         batch_size: int,
         seed: int,
         workers: int,
@@ -44,7 +48,7 @@ class CascadeData(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         self.train, self.val, self.store = train, val, store
-        self.input_config, self.augment = input_config, augment
+        self.input_config, self.augment, self.sampling = input_config, augment, sampling
         self.batch_size, self.seed, self.workers, self.start = batch_size, seed, workers, start
 
     @property
@@ -61,7 +65,12 @@ class CascadeData(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         """Shuffled, augmented batches from the place where training stands."""
         sampler = ResumableBatchSampler(
-            len(self.train), self.batch_size, self.seed, rank=self._place[0], world=self._place[1]
+            len(self.train),
+            self.batch_size,
+            self.seed,
+            rank=self._place[0],
+            world=self._place[1],
+            factors=image_factors(self.train, self.sampling),
         )
         sampler.resume_at(*self.start)
         return training_loader(

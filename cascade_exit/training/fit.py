@@ -75,10 +75,11 @@ def fit(config: TrainingConfig, sets: TrainingSets, weights: StartingWeights, ru
     """
     # Also where nothing is drawn at random by hand: layers initialise from the global state.
     pl.seed_everything(config.seed, workers=True, verbose=False)
-    module = CascadeModule(config, sets.train.class_map.names)
+    classes = sets.train.class_map.names
+    module = CascadeModule(config, classes, sets.train.boxes_per_class)
     checkpoints = run.folder / "checkpoints"
     resume, start = _checkpoint_to_go_on_from(checkpoints, run)
-    if not resume and (report := weights.load_into(module.detector)) is not None:
+    if not resume and (report := weights.load_into(module.detector, classes)) is not None:
         run.manifest.metrics["init"] = report.summary()
         run.save()
     if config.trainer.compile:
@@ -89,6 +90,7 @@ def fit(config: TrainingConfig, sets: TrainingSets, weights: StartingWeights, ru
         sets.store,
         config.model.input,
         config.augment,
+        config.sampling,
         config.trainer.batch_size,
         config.seed,
         sets.workers,

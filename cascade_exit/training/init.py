@@ -1,7 +1,7 @@
 """Where training starts: `init=scratch|imagenet|coco|FILE|RUN`."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.error import URLError
 
@@ -11,6 +11,7 @@ from torchvision.models.detection import SSDLite320_MobileNet_V3_Large_Weights
 
 from cascade_exit.model import CascadeDetector, LoadReport, ModelConfig, load_what_fits, recognise
 from cascade_exit.model.checkpoint import detector_state, read_state_file
+from cascade_exit.model.class_rows import CLASS_LAYER, rows_by_class
 from cascade_exit.runs import UserError
 from cascade_exit.runtime.detector import model_fingerprint, read_model
 
@@ -28,14 +29,20 @@ class StartingWeights:
         source: what the user asked for.
         state: tensors under the names they came with; none for `scratch`.
         fingerprint: of the tensors' origin, part of the run's identity; none for `scratch`.
+        classes: what the labels of their class heads mean, label 1 first; none: nobody says.
     """
 
     source: str
     state: dict[str, Tensor] | None
     fingerprint: str | None
+    classes: tuple[str, ...] | None = None
 
-    def load_into(self, detector: CascadeDetector) -> LoadReport | None:
-        """Takes over what fits.
+    def load_into(self, detector: CascadeDetector, classes: tuple[str, ...]) -> LoadReport | None:
+        """Takes over what fits; class heads by the names of their classes, where those of the weights are known.
+
+        Args:
+            detector: the network to start.
+            classes: what its labels mean.
 
         Raises:
             UserError: nothing fits.
@@ -43,13 +50,20 @@ class StartingWeights:
         if self.state is None:
             return None
         try:
-            report = load_what_fits(detector, recognise(self.state, detector.trunk))
+            state = recognise(self.state, detector.trunk)
         except UserError as error:
             raise UserError(f"init={self.source}: {error}") from error
+        others = self.classes if self.classes != classes else None
+        if others is not None:
+            state = rows_by_class(state, others, detector.state_dict(), classes)
+        report = load_what_fits(detector, state)
         if not report.loaded:
             raise UserError(
                 f"init={self.source}: none of its {len(self.state)} tensors fits this model; check model.backbone"
             )
+        if others is not None and any(CLASS_LAYER.fullmatch(name) for name in report.loaded):
+            kept = tuple(name for name in classes if name in others)
+            report = replace(report, kept_classes=kept, new_classes=tuple(name for name in classes if name not in kept))
         return report
 
 
@@ -71,7 +85,9 @@ def starting_weights(source: str, model: ModelConfig) -> StartingWeights:
     content = read_state_file(path)
     state = detector_state(content["state_dict"]) if "state_dict" in content else content
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    return StartingWeights(source, {k: v for k, v in state.items() if isinstance(v, Tensor)}, digest)
+    classes = content.get("hyper_parameters", {}).get("classes")
+    tensors = {k: v for k, v in state.items() if isinstance(v, Tensor)}
+    return StartingWeights(source, tensors, digest, tuple(classes) if classes else None)
 
 
 def weights_of_run(source: str, folder: Path) -> StartingWeights:
@@ -84,7 +100,8 @@ def weights_of_run(source: str, folder: Path) -> StartingWeights:
     Raises:
         UserError: it has no readable weights.
     """
-    return StartingWeights(source, dict(read_model(folder).state), model_fingerprint(folder))
+    checkpoint = read_model(folder)
+    return StartingWeights(source, dict(checkpoint.state), model_fingerprint(folder), checkpoint.class_map.names)
 
 
 def _from_torchvision(source: str, model: ModelConfig) -> StartingWeights:
@@ -104,4 +121,6 @@ def _from_torchvision(source: str, model: ModelConfig) -> StartingWeights:
             f"init={source}: {weights.url} cannot be fetched ({error}); download {file} where there is a network and "
             f"give its path as init=FILE, or start with init=scratch"
         ) from error
-    return StartingWeights(source, dict(state), Path(weights.url).stem)
+    # torchvision's list begins with background; ImageNet's has no detector's classes.
+    classes = tuple(weights.meta["categories"][1:]) if source == "coco" else None
+    return StartingWeights(source, dict(state), Path(weights.url).stem, classes)

@@ -23,9 +23,12 @@ class CascadeModule(pl.LightningModule):
     Args:
         config: network, loss, rates and schedule.
         classes: names of the frozen class map; label i + 1 is classes[i].
+        boxes_per_class: boxes of each class in the training data, where `loss.class_balance_beta` asks for them.
     """
 
-    def __init__(self, config: TrainingConfig, classes: tuple[str, ...]) -> None:
+    def __init__(
+        self, config: TrainingConfig, classes: tuple[str, ...], boxes_per_class: tuple[int, ...] | None = None
+    ) -> None:
         super().__init__()
         # Plain values only: anything else would make the checkpoint unreadable with weights_only=True.
         self.save_hyperparameters(
@@ -35,7 +38,8 @@ class CascadeModule(pl.LightningModule):
         self.config = config
         self.detector = CascadeDetector(config.model, len(classes))
         exit_names = self.detector.exit_names
-        self.criterion = CascadeCriterion(config.loss, dict.fromkeys(exit_names, self.detector.grid.boxes), exit_names)
+        anchors = dict.fromkeys(exit_names, self.detector.grid.boxes)
+        self.criterion = CascadeCriterion(config.loss, anchors, exit_names, boxes_per_class)
         self.schedule = Schedule(config.schedule, config.trainer.max_epochs, exit_names)
         batchwise = config.augment.kind == "batch"
         self.augmenter = BatchAugmenter(config.augment, config.model.input, config.seed) if batchwise else None

@@ -10,7 +10,8 @@ import torch
 
 from tests.conftest import start
 
-# Small enough for seconds, with everything on that could break exactness: augmentation, EMA, all three periods.
+# Small enough for seconds, with everything on that could break exactness: augmentation, EMA, all three periods, images
+# that come again, weights of classes.
 WORDS = [
     "experiment=debug_rooms",
     "trainer.progress=false",
@@ -19,6 +20,10 @@ WORDS = [
     "trainer.max_epochs=6",
     "trainer.checkpoint_minutes=0.0001",  # after every step
     "callbacks.pictures=0",
+    "sampling=repeat_factor",
+    "sampling.threshold=1",
+    "loss.classification=focal",
+    "loss.class_balance_beta=0.99",
 ]
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from cascade_exit.losses import CascadeConfig, DistillConfig, DiversityConfig, LossConfig
+from cascade_exit.losses import CascadeConfig, DistillConfig, DiversityConfig, FocalConfig, LossConfig
 
 
 def test_the_defaults_are_the_plans_recipe() -> None:
@@ -34,6 +34,9 @@ def test_the_defaults_are_the_plans_recipe() -> None:
         ),
         (LossConfig, {"matcher_iou": 0.0}, "matcher_iou must be above 0 and at most 1, got 0.0"),
         (LossConfig, {"matcher_iou": float("nan")}, "matcher_iou must be above 0 and at most 1, got nan"),
+        (FocalConfig, {"gamma": -1.0}, "gamma must be a finite number >= 0, got -1.0"),
+        (FocalConfig, {"alpha": 1.0}, "alpha must lie in (0, 1), got 1.0"),
+        (LossConfig, {"class_balance_beta": 1.0}, "class_balance_beta must be in [0, 1), got 1.0"),
         (LossConfig, {"negatives_per_positive": -1.0}, "negatives_per_positive must be a finite number >= 0, got -1.0"),
         (
             LossConfig,

@@ -44,4 +44,5 @@ def small_batch() -> Batch:
         ),
         image_ids=torch.tensor([1, 2]),
         original_sizes=torch.tensor([[96, 96], [96, 96]]),
+        repeats=torch.zeros(2, dtype=torch.int64),
     )

@@ -1,4 +1,4 @@
-"""Class map, COCO sets and their four roles, decoding, augmentation, samplers and batches."""
+"""Class map, COCO sets and their four roles, sets that are made, decoding, augmentation, samplers and batches."""
 
 from cascade_exit.data.augment_config import AugmentConfig
 from cascade_exit.data.batch import Batch, Sample, Targets, collate
@@ -16,7 +16,7 @@ from cascade_exit.data.randomness import derive_seed
 from cascade_exit.data.record import CocoSet, ImageRecord
 from cascade_exit.data.roles import ROLES, Role, SplitConfig
 from cascade_exit.data.sampler import EvaluationBatchSampler, ResumableBatchSampler
-from cascade_exit.data.sources import load_role, load_roles, open_images
+from cascade_exit.data.sources import build_data, load_role, load_roles, open_images
 from cascade_exit.data.store import ImageStore
 from cascade_exit.data.video import Video, require_av
 
@@ -42,6 +42,7 @@ __all__ = [
     "Video",
     "boxes_to_input",
     "boxes_to_original",
+    "build_data",
     "check_images",
     "collate",
     "derive_seed",

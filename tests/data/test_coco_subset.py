@@ -1,4 +1,6 @@
 import json
+import multiprocessing
+import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -395,9 +397,11 @@ def test_a_folder_of_coco_s_own_is_no_place_for_a_set(place: Place, tmp_path: Pa
 )
 def test_a_changed_setting_is_noticed(place: Place, more: dict[str, Any], message: str) -> None:
     place.build()
-    with pytest.raises(UserError) as caught:
-        place.build(**more)
-    assert message in str(caught.value)
+    for verify in (False, True):
+        with pytest.raises(UserError) as caught:
+            place.build(verify, **more)
+        assert message in str(caught.value)
+    assert place.record["finished"]
 
 
 def test_how_it_is_fetched_is_no_setting_of_the_set(place: Place, tmp_path: Path) -> None:
@@ -453,3 +457,44 @@ def test_every_image_is_what_was_published(place: Place) -> None:
     entries = [entry for content in place.coco.values() for entry in content["images"]]
     sample = next(entry for entry in entries if f"/train2017/{entry['file_name']}" in place.addresses)
     assert (place.downloads / "train2017" / sample["file_name"]).read_bytes() == jpeg(sample)
+
+
+def test_killed_at_any_moment_the_same_call_goes_on(place: Place) -> None:
+    place.web.acts[ARCHIVE] = [Act(drip_s=0.001)]  # so that it is killed within
+    for moment in (1, 1, 2, 5, 9, 20):
+        place.web.requests.clear()
+        process = multiprocessing.get_context("fork").Process(target=place.build)
+        place.web.notice = lambda count, process=process, moment=moment: count == moment and process.kill()
+        process.start()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        for path in place.downloads.rglob("[!.]*.jpg"):
+            assert path.read_bytes() == place.web.files[f"/{path.relative_to(place.downloads)}"]
+        assert not place.record["finished"]
+    place.web.requests.clear()
+    place.web.notice = lambda _: None
+    place.build()
+    assert len(place.fetched()) < len(place.addresses)
+    place.downloads.joinpath(".lock").unlink()
+    assert [path for path in place.downloads.rglob(".*")] == []
+    place.assert_whole()
+
+
+def test_a_model_of_fewer_classes_reads_the_same_images(place: Place) -> None:
+    sets = load_roles(data(place))
+    chairs = load_roles(data(place, classes=("chair",)))
+    for role in ROLES:
+        assert [record.image_id for record in chairs[role].records] == [key.image_id for key in sets[role].records]
+        assert sum(len(key.labels) for key in chairs[role].records) < sum(len(key.labels) for key in sets[role].records)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"subset": None}, "subset must be given when name is 'coco_subset'"),
+        ({"name": "coco", "build": True}, "build must be false when name is 'coco'"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(place: Place, more: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        data(place, **more)

@@ -8,7 +8,7 @@ import threading
 import time
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -61,6 +61,8 @@ class Web:
         acts: Answers to come, by path; when they are used up, requests are answered well.
         always: Answer to every request of a path.
         requests: Paths that were asked for, with the asked range.
+        validators: Whether it names versions of its files.
+        notice: Called with the number of requests at each of them.
     """
 
     def __init__(self, server: ThreadingHTTPServer) -> None:
@@ -70,6 +72,7 @@ class Web:
         self.always: dict[str, Act] = {}
         self.requests: list[tuple[str, str | None]] = []
         self.validators = True
+        self.notice: Callable[[int], object] = lambda _: None
 
     def asked(self, path: str) -> list[str | None]:
         """Ranges that were asked of a path, in order."""
@@ -86,6 +89,7 @@ def serve() -> Iterator[Web]:
         def do_GET(self) -> None:
             span = self.headers.get("Range")
             web.requests.append((self.path, span))
+            web.notice(len(web.requests))
             act = web.always.get(self.path) or (web.acts[self.path].pop(0) if web.acts[self.path] else Act())
             time.sleep(act.delay_s)
             if act.status is not None or self.path not in web.files:

@@ -51,10 +51,10 @@ def build_subset(root: Path, config: SubsetConfig, verify: bool = False, progres
         UserError: The folder holds something else, something cannot be fetched, there is no room for it, or an image is
             missing from a COCO folder that is used in place.
     """
-    if verify or not is_finished(root, config):
+    if not is_finished(root, config) or verify:
         root.mkdir(parents=True, exist_ok=True)
         with hold_lock(root, wait=True):
-            if verify or not is_finished(root, config):
+            if not is_finished(root, config) or verify:
                 _Build(root, config, progress).run()
     return root
 
@@ -186,13 +186,15 @@ def _ids_by_role(part: Part, config: SubsetConfig) -> tuple[dict[Role, set[int]]
     if not share:
         return {first: set(), second: set()}, []
     per_class = round(config.images_per_class * share)
-    candidates = part.candidates()
-    strata = choose(candidates, config.classes, per_class, config.negatives, config.salt)
-    inside = cut(strata, config.shares.of(second) / share, config.salt)
-    found = Counter(name for image in candidates if image.image_id in strata for name in image.areas)
-    short = [f"{name}: {found[name]} of {per_class} images in {part.name}" for name in config.classes]
-    short = [line for name, line in zip(config.classes, short, strict=True) if found[name] < per_class]
-    return {first: set(strata) - inside, second: inside}, short
+    taken = choose(part.candidates(), config.classes, per_class, config.negatives, config.salt)
+    inside = cut(taken, config.shares.of(second) / share, config.salt)
+    found = Counter(name for image in taken for name in image.areas)
+    short = [
+        f"{name}: {found[name]} of {per_class} images in {part.name}"
+        for name in config.classes
+        if found[name] < per_class
+    ]
+    return {first: {image.image_id for image in taken} - inside, second: inside}, short
 
 
 def _role_file(root: Path, role: Role) -> Path:

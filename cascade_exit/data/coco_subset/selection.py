@@ -1,16 +1,17 @@
 """Which images are taken, and in which role each is: functions of image ids, a salt and what the images hold."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from cascade_exit.data.randomness import unit_hash
 
 SIZES = ("small", "medium", "large")
-NEGATIVE = ("", "")
 
 Stratum = tuple[str, str]
-"""The class that an image was taken for and the size of its largest object of it; ``NEGATIVE`` for negatives."""
+"""A class and a size: the images whose largest object of the class is so large. Both empty: the negatives."""
+
+NEGATIVE: Stratum = ("", "")
 
 _SMALL_BELOW_PX = 32**2
 _MEDIUM_BELOW_PX = 96**2
@@ -30,6 +31,11 @@ class Candidate:
     areas: Mapping[str, float]
     negative: bool
 
+    @property
+    def strata(self) -> list[Stratum]:
+        """Those that the image belongs to; one per class that it holds."""
+        return [NEGATIVE] if self.negative else [(name, size_of(area)) for name, area in self.areas.items()]
+
 
 def size_of(area: float) -> str:
     """COCO's word for the size of an object, by its area in square pixels of the original image."""
@@ -37,8 +43,8 @@ def size_of(area: float) -> str:
 
 
 def choose(
-    candidates: Iterable[Candidate], classes: Iterable[str], per_class: int, negatives: float, salt: str
-) -> dict[int, Stratum]:
+    candidates: Iterable[Candidate], classes: Collection[str], per_class: int, negatives: float, salt: str
+) -> list[Candidate]:
     """Takes images until every class is held by ``per_class`` of them, or by all that there are.
 
     Every image has its place in one order, by a hash of salt and id. Classes have their turn from the rarest to the
@@ -52,29 +58,33 @@ def choose(
         salt: Another text gives another order.
 
     Returns:
-        Stratum of each taken image, by id.
+        The taken images.
     """
-    order = sorted(candidates, key=lambda image: (unit_hash(salt, "choice", image.image_id), image.image_id))
+    order = _ordered(candidates, salt, "choice")
     holding = {name: [image for image in order if name in image.areas] for name in classes}
-    taken: dict[int, Stratum] = {}
+    taken: dict[int, Candidate] = {}
     for name in sorted(holding, key=lambda name: (len(holding[name]), name)):
         fresh = [image for image in holding[name] if image.image_id not in taken]
         missing = per_class - (len(holding[name]) - len(fresh))
-        for image in fresh[: max(0, missing)]:
-            taken[image.image_id] = (name, size_of(image.areas[name]))
-    wanted = round(len(taken) * negatives / (1 - negatives))
-    empty = [image.image_id for image in order if image.negative]
-    return taken | dict.fromkeys(empty[:wanted], NEGATIVE)
+        taken |= {image.image_id: image for image in fresh[: max(0, missing)]}
+    empty = [image for image in order if image.negative]
+    return [*taken.values(), *empty[: round(len(taken) * negatives / (1 - negatives))]]
 
 
-def cut(strata: Mapping[int, Stratum], share: float, salt: str) -> set[int]:
-    """Takes a share of every stratum, in the order of a hash: less than one image more or fewer than the exact share.
+def cut(images: Iterable[Candidate], share: float, salt: str) -> set[int]:
+    """Takes a share of the images, and as nearly as can be the same share of every stratum.
 
-    Whether the share of a stratum is rounded up or down is a hash of the stratum's name, so that many small strata do
-    not all lean to one side, and no stratum has a say in another.
+    Strata have their turn from the smallest to the largest (iterative stratification: Sechidis et al., 2011). In its
+    turn a stratum gets what it lacks to its share, rounded up or down, from those of its images that no stratum before
+    it has decided about, in the order of a hash. So it is met to within one image, unless those before it have decided
+    about too many of its images.
+
+    Which way a stratum is rounded is a hash of its name, so that many small ones do not all lean to one side. Images
+    come and go in a hash order, so what is added elsewhere moves few images, and none of strata that it shares no image
+    with.
 
     Args:
-        strata: Stratum of each image.
+        images: The images, in any order.
         share: Share to take, 0 to 1.
         salt: Another text gives another cut.
 
@@ -82,10 +92,19 @@ def cut(strata: Mapping[int, Stratum], share: float, salt: str) -> set[int]:
         Ids of the images in the share.
     """
     members: dict[Stratum, list[int]] = {}
-    for image_id in strata:
-        members.setdefault(strata[image_id], []).append(image_id)
+    for image in _ordered(images, salt, "role"):
+        for stratum in image.strata:
+            members.setdefault(stratum, []).append(image.image_id)
     inside: set[int] = set()
-    for stratum, ids in members.items():
-        count = math.floor(len(ids) * share + unit_hash(salt, "round", *stratum))
-        inside |= set(sorted(ids, key=lambda image_id: (unit_hash(salt, "role", image_id), image_id))[:count])
+    decided: set[int] = set()
+    for stratum, ids in sorted(members.items(), key=lambda item: (len(item[1]), item[0])):
+        wanted = math.floor(len(ids) * share + unit_hash(salt, "round", *stratum))
+        missing = wanted - len(inside.intersection(ids))
+        fresh = [image_id for image_id in ids if image_id not in decided]
+        inside.update(fresh[: max(0, missing)])
+        decided.update(ids)
     return inside
+
+
+def _ordered(images: Iterable[Candidate], salt: str, use: str) -> list[Candidate]:
+    return sorted(images, key=lambda image: (unit_hash(salt, use, image.image_id), image.image_id))

@@ -65,8 +65,8 @@ class PartialFile:
 
     def settle(self) -> None:
         """Gives the file its name."""
+        self._note_path.unlink(missing_ok=True)  # first: whoever finds the file whole looks for nothing beside it
         move_into_place(self.path, self.final)
-        self._note_path.unlink(missing_ok=True)
 
     def _read_note(self) -> dict[str, Any] | None:
         # A killed process may leave a note of half a line.

@@ -1,6 +1,7 @@
 """`describe`: a data set by role and class, and what each exit of a model costs on it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from rich.table import Table
 from cascade_exit.apps.console import people
 from cascade_exit.apps.opening import open_call
 from cascade_exit.config import Call, DescribeConfig
-from cascade_exit.data import ROLES, CocoSet, load_role
+from cascade_exit.data import ROLES, CocoSet, build_data, load_role
 from cascade_exit.model import CascadeDetector, exit_costs
 from cascade_exit.orchestration import run_verb
 from cascade_exit.runs import UserError, atomic_write_json, plain
@@ -20,6 +21,7 @@ from cascade_exit.runs import UserError, atomic_write_json, plain
 def work(config: DescribeConfig, call: Call) -> Path:
     """Prints both tables and writes them to description.json."""
     console = people()
+    config = replace(config, data=build_data(config.data, progress=True))
     costs = {
         name: plain(cost) for name, cost in exit_costs(CascadeDetector(config.model, len(config.data.classes))).items()
     }

@@ -24,6 +24,7 @@ from cascade_exit.runs import SchemaError, UserError, build, closest
 C = TypeVar("C")
 CONFIG_PACKAGE = "cascade_exit.conf"
 USAGE_ERROR = 2
+INTERRUPTED = 130  # as shells have it after Ctrl-C
 _LAUNCHER = "hydra.launcher."
 
 
@@ -50,7 +51,7 @@ class Call:
 def run_app(verb: str, schema: type[C], work: Callable[[C, Call], Path]) -> None:
     """Runs a verb with the process's command line; the last line on stdout is the run folder.
 
-    Exits with 2 where the configuration is wrong, with 1 where the work cannot be done.
+    Exits with 2 where the configuration is wrong, with 1 where the work cannot be done, with 130 after Ctrl-C.
 
     Args:
         verb: names the primary config in `conf/`.
@@ -142,6 +143,8 @@ def _run(config: DictConfig, schema: type[C], work: Callable[[C, Call], Path], c
         return work(built, call)
     except UserError as error:
         refuse([str(error)], 1)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
 
 
 def _lines(error: Exception) -> list[str]:

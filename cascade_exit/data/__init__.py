@@ -1,4 +1,4 @@
-"""Class map, COCO sets and their four roles, decoding, augmentation, samplers and batches."""
+"""Class map, COCO sets and their four roles, sets that are made, decoding, augmentation, samplers and batches."""
 
 from cascade_exit.data.augment_config import AugmentConfig
 from cascade_exit.data.batch import Batch, Sample, Targets, collate
@@ -17,7 +17,7 @@ from cascade_exit.data.record import CocoSet, ImageRecord
 from cascade_exit.data.roles import ROLES, Role, SplitConfig
 from cascade_exit.data.sampler import EvaluationBatchSampler, ResumableBatchSampler
 from cascade_exit.data.sampling import SamplingConfig, image_factors
-from cascade_exit.data.sources import load_role, load_roles, open_images
+from cascade_exit.data.sources import build_data, load_role, load_roles, open_images
 from cascade_exit.data.store import ImageStore
 from cascade_exit.data.video import Video, require_av
 
@@ -44,6 +44,7 @@ __all__ = [
     "Video",
     "boxes_to_input",
     "boxes_to_original",
+    "build_data",
     "check_images",
     "collate",
     "derive_seed",

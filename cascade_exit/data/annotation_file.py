@@ -12,19 +12,20 @@ _EXPECTED = "expected a COCO JSON object with the lists 'images', 'annotations' 
 _LISTS = ("images", "annotations", "categories")
 
 
-def read_annotation_file(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """Reads a COCO annotation file as far as its three lists of objects.
+def read_annotation_file(path: Path, without: str | None = None) -> dict[str, list[dict[str, Any]]]:
+    """Reads a COCO annotation file as far as its lists of objects.
 
     Args:
         path: The file.
+        without: Key that is dropped from every object while reading, to save memory.
 
     Returns:
-        The lists ``images``, ``annotations`` and ``categories``, each of JSON objects.
+        The lists ``images``, ``annotations`` and ``categories``, each of JSON objects, and ``licenses`` if there.
 
     Raises:
         UserError: The file is missing, is of another format, or lacks one of the lists.
     """
-    content = _parse(path, _read_text(path))
+    content = _parse(path, _read_text(path), without)
     if isinstance(content, list):
         predictions = bool(content) and isinstance(content[0], dict) and "score" in content[0]
         what = "a list of predictions (COCO results)" if predictions else "a JSON list"
@@ -33,7 +34,8 @@ def read_annotation_file(path: Path) -> dict[str, list[dict[str, Any]]]:
         raise UserError(f"{path}: is a JSON {type(content).__name__}, not a COCO annotation file: {_EXPECTED}")
     for key in _LISTS:
         _check_list(path, content, key)
-    return {key: content[key] for key in _LISTS}
+    licenses = content.get("licenses")
+    return {key: content[key] for key in _LISTS} | ({"licenses": licenses} if isinstance(licenses, list) else {})
 
 
 def _read_text(path: Path) -> str:
@@ -49,9 +51,13 @@ def _read_text(path: Path) -> str:
         raise UserError(f"{path}: cannot be read ({error.strerror}): {_EXPECTED}") from error
 
 
-def _parse(path: Path, text: str) -> Any:
+def _parse(path: Path, text: str, without: str | None) -> Any:
+    def drop(entry: dict[str, Any]) -> dict[str, Any]:
+        entry.pop(str(without), None)
+        return entry
+
     try:
-        return json.loads(text)
+        return json.loads(text, object_hook=drop if without else None)
     except (json.JSONDecodeError, RecursionError) as error:
         start = text.lstrip()[:2000]
         if not start:

@@ -45,9 +45,9 @@ def read_coco(annotations: Path, images: Path, class_map: ClassMap) -> CocoSet:
             the first fault with its id and says how many more there are.
     """
     content = read_annotation_file(annotations)
-    labels = _labels_by_category(annotations, content["categories"], class_map)
+    labels = labels_by_category(annotations, content["categories"], class_map)
     problems: list[str] = []
-    entries = _images_by_id(content["images"], problems)
+    entries = images_by_id(content["images"], problems)
     objects = _objects_by_image(content["annotations"], entries, labels, problems)
     refuse(problems, "item(s)", where=f"{annotations}: ")
     if not entries:
@@ -56,7 +56,7 @@ def read_coco(annotations: Path, images: Path, class_map: ClassMap) -> CocoSet:
     return CocoSet(records=records, class_map=class_map, annotations=annotations)
 
 
-def _labels_by_category(path: Path, categories: list[_Entry], class_map: ClassMap) -> dict[int, int]:
+def labels_by_category(path: Path, categories: list[_Entry], class_map: ClassMap) -> dict[int, int]:
     """Label of each category id; 0 for categories that are not wanted."""
     names: dict[int, str] = {}
     problems: list[str] = []
@@ -78,7 +78,8 @@ def _labels_by_category(path: Path, categories: list[_Entry], class_map: ClassMa
     return {key: class_map.label(name) if name in class_map.names else 0 for key, name in names.items()}
 
 
-def _images_by_id(images: list[_Entry], problems: list[str]) -> dict[int, _Entry]:
+def images_by_id(images: list[_Entry], problems: list[str]) -> dict[int, _Entry]:
+    """Image entries by id; what is wrong with any is added to ``problems``, one line each."""
     entries: dict[int, _Entry] = {}
     id_of_file: dict[str, int] = {}
     for position, entry in enumerate(images):
@@ -146,18 +147,10 @@ def _reference_problem(annotation: _Entry, entries: dict[int, _Entry], labels: d
 
 def _add_object(annotation: _Entry, entry: _Entry, label: int, objects: _Objects) -> str | None:
     """Adds the annotation's box to the image's objects, or says what is wrong with it."""
-    bbox = annotation.get("bbox")
-    if not isinstance(bbox, list) or len(bbox) != 4 or not all(_is_number(value) for value in bbox):
-        return f"bbox must be [x, y, width, height] in pixels, got {bbox!r}"
-    if not all(math.isfinite(value) for value in bbox):
-        return f"bbox {bbox} is not finite"
-    x, y, width, height = bbox
-    if width <= 0 or height <= 0:
-        return f"bbox {bbox} has no area: width and height must be above 0"
-    corners = (max(0, x), max(0, y), min(entry["width"], x + width), min(entry["height"], y + height))
-    left, top, right, bottom = (float(np.float32(corner)) for corner in corners)
-    if left >= right or top >= bottom:
-        return f"bbox {bbox} has no area inside the image of {entry['width']}x{entry['height']} pixels"
+    corners = box_within(annotation.get("bbox"), entry)
+    if isinstance(corners, str):
+        return corners
+    left, top, right, bottom = corners
     area = annotation.get("area")
     if area is None:
         area = (right - left) * (bottom - top)
@@ -171,6 +164,22 @@ def _add_object(annotation: _Entry, entry: _Entry, label: int, objects: _Objects
     objects.crowd.append(bool(crowd))
     objects.areas.append(area)
     return None
+
+
+def box_within(bbox: Any, entry: _Entry) -> tuple[float, float, float, float] | str:
+    """A COCO bbox as xyxy clipped to its image, or what is wrong with it."""
+    if not isinstance(bbox, list) or len(bbox) != 4 or not all(_is_number(value) for value in bbox):
+        return f"bbox must be [x, y, width, height] in pixels, got {bbox!r}"
+    if not all(math.isfinite(value) for value in bbox):
+        return f"bbox {bbox} is not finite"
+    x, y, width, height = bbox
+    if width <= 0 or height <= 0:
+        return f"bbox {bbox} has no area: width and height must be above 0"
+    corners = (max(0, x), max(0, y), min(entry["width"], x + width), min(entry["height"], y + height))
+    left, top, right, bottom = (float(np.float32(corner)) for corner in corners)
+    if left >= right or top >= bottom:
+        return f"bbox {bbox} has no area inside the image of {entry['width']}x{entry['height']} pixels"
+    return left, top, right, bottom
 
 
 def _record(entry: _Entry, objects: _Objects, images: Path) -> ImageRecord:

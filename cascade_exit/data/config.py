@@ -5,6 +5,7 @@ from typing import Literal
 
 from cascade_exit.data.check import CheckDepth
 from cascade_exit.data.class_map import ClassMap
+from cascade_exit.data.coco_subset.config import SubsetConfig
 from cascade_exit.data.roles import Role, SplitConfig
 from cascade_exit.data.rooms.config import RoomsConfig
 from cascade_exit.runs.identity import not_identity
@@ -27,10 +28,11 @@ class RoleFiles:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """A COCO-format set, or the generated rooms.
+    """A COCO-format set, the generated rooms, or a set made from COCO itself.
 
     Args:
-        name: ``coco`` reads files; ``rooms`` generates them into ``root`` when they are not there yet.
+        name: ``coco`` reads files; ``rooms`` generates them into ``root`` when they are not there yet, ``coco_subset``
+            chooses and fetches them.
         root: Folder of the set.
         classes: Category names, in label order.
         train: Training files; cut by group into train and whichever of val and calibrate has no files of its own.
@@ -43,12 +45,14 @@ class DataConfig:
         workers: Number of loading processes.
         check: How thoroughly images are verified before the work starts: ``decode`` all or read only each ``header``.
         rooms: What is generated when ``name`` is ``rooms``.
+        subset: What is chosen when ``name`` is ``coco_subset``.
+        build: Look at every image of a ``coco_subset``, and fetch anew what is missing or broken.
 
     Raises:
-        ValueError: A number is out of range, a class is named twice, or rooms are asked for and not described.
+        ValueError: A number is out of range, a class is named twice, or what ``name`` asks for is not described.
     """
 
-    name: Literal["coco", "rooms"] = "coco"
+    name: Literal["coco", "rooms", "coco_subset"] = "coco"
     root: str | None = not_identity(None)
     classes: tuple[str, ...] = ("chair",)
     train: RoleFiles | None = None
@@ -61,6 +65,9 @@ class DataConfig:
     workers: int = not_identity(0)
     check: CheckDepth = not_identity("decode")
     rooms: RoomsConfig | None = None
+    # The fingerprint of what was chosen identifies it.
+    subset: SubsetConfig | None = not_identity(None)
+    build: bool = not_identity(False)
 
     def __post_init__(self) -> None:
         ClassMap(self.classes)
@@ -70,6 +77,10 @@ class DataConfig:
             raise ValueError(f"workers must be 0 or more, got {self.workers}")
         if self.name == "rooms" and self.rooms is None:
             raise ValueError("rooms must be given when name is 'rooms', got none")
+        if self.name == "coco_subset" and self.subset is None:
+            raise ValueError("subset must be given when name is 'coco_subset', got none")
+        if self.build and self.name != "coco_subset":
+            raise ValueError(f"build must be false when name is {self.name!r}: there is nothing to fetch")
 
     @property
     def class_map(self) -> ClassMap:
@@ -77,8 +88,10 @@ class DataConfig:
         return ClassMap(self.classes)
 
     def files(self, role: Role) -> tuple[str, str] | None:
-        """Annotation file and image folder of a role's own, as given or as the generated rooms have them."""
+        """Annotation file and image folder of a role's own, as given or as a set that is made has them."""
         given: RoleFiles | None = getattr(self, role)
         if given is not None and given.annotations:
             return given.annotations, given.images
+        if self.name == "coco_subset" and self.subset is not None:
+            return f"annotations/{role}.json", str(self.subset.images)
         return (f"annotations/{role}.json", "images") if self.name == "rooms" else None

@@ -1,10 +1,12 @@
 """Opens the data of each role, and nothing that a role does not need."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from cascade_exit.data.check import check_images
 from cascade_exit.data.coco_set import read_coco
+from cascade_exit.data.coco_subset import build_subset
 from cascade_exit.data.config import DataConfig
 from cascade_exit.data.randomness import unit_hash
 from cascade_exit.data.record import CocoSet, ImageRecord
@@ -14,13 +16,31 @@ from cascade_exit.data.store import ImageStore
 from cascade_exit.runs.errors import UserError
 
 
+def build_data(config: DataConfig, progress: bool = False) -> DataConfig:
+    """Makes a set that is made at first use, for who reads its roles one by one.
+
+    Args:
+        config: Which data.
+        progress: Show what is being done on standard error.
+
+    Returns:
+        The same data, with nothing left to do; sets that are only read come back as they are.
+
+    Raises:
+        UserError: It cannot be made.
+    """
+    if config.name == "coco_subset":
+        _root(config, progress)
+    return replace(config, build=False)
+
+
 def load_role(config: DataConfig, role: Role, progress: bool = False) -> CocoSet:
     """Reads the set of one role; the files of other roles may be missing.
 
     Args:
         config: Which data.
         role: Which part of it.
-        progress: Show a progress bar while rooms are generated.
+        progress: Show a progress bar while a set is made.
 
     Returns:
         The role's images.
@@ -37,7 +57,7 @@ def load_roles(config: DataConfig, roles: Sequence[Role] = ROLES, progress: bool
     Args:
         config: Which data.
         roles: Which parts of it.
-        progress: Show a progress bar while rooms are generated.
+        progress: Show a progress bar while a set is made.
 
     Returns:
         The images of each role.
@@ -82,6 +102,8 @@ def _root(config: DataConfig, progress: bool) -> Path:
     root = Path(config.root).expanduser()
     if config.name == "rooms" and config.rooms is not None:
         return generate_rooms(root, config.rooms, workers=max(1, config.workers), progress=progress)
+    if config.name == "coco_subset" and config.subset is not None:
+        return build_subset(root, config.subset, verify=config.build, progress=progress)
     if not root.is_dir():
         raise UserError(f"data.root={root}: folder does not exist")
     return root

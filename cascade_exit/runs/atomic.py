@@ -34,11 +34,16 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     temporary = final.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex[:8]}-{final.name}")
     try:
         yield temporary
-        _flush_to_disk(temporary)
-        os.replace(temporary, final)
-        _flush_to_disk(final.parent)
+        move_into_place(temporary, final)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def move_into_place(temporary: Path, final: Path) -> None:
+    """Give a file that is written to the end its name, so that it outlives a loss of power from here on."""
+    _flush_to_disk(temporary)
+    os.replace(temporary, final)
+    _flush_to_disk(final.parent)
 
 
 def atomic_write_bytes(path: str | Path, content: bytes) -> None:

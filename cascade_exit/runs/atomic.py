@@ -41,7 +41,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def atomic_write_bytes(path: str | Path, content: bytes) -> None:
+def atomic_write_bytes(path: str | Path, content: bytes | memoryview) -> None:
     """Write ``content`` to ``path`` at once: readers see the old file or the new one, never a part."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)

@@ -75,7 +75,8 @@ class FarEnd:
     def _stand_by_first(self, node: Node) -> None:
         port = free_port()
         process = self._start(node, socket.gethostname(), port)
-        self._write_note(pid=process.pid, port=port)
+        facts = {"pid": process.pid, "port": port, "start": node.start}
+        self._write_note(**facts)
         told: list[str] = []
         while (code := process.ended()) is None:
             time.sleep(_POLL_SECONDS)
@@ -84,14 +85,14 @@ class FarEnd:
         # Of a process that was ended here, its own error says nothing.
         errors = ([process.error_line(code)] if code and not told else []) + node.failures()
         error = "; ".join(errors) or None
-        self._write_note(pid=process.pid, port=port, code=code, error=error, answer=process.close())
+        self._write_note(**facts, code=code, error=error, answer=process.close())
 
     def _stand_by_further(self, node: Node) -> None:
-        while not node.has_opened:
-            if "code" in read_note(self.note):
+        # A shared file system may show an older note for a while.
+        while (first := read_note(self.note)).get("start") != node.start or not node.has_opened:
+            if "code" in first:
                 return  # the run was finished before, or never opened
             time.sleep(_POLL_SECONDS)
-        first = read_note(self.note)
         process = self._start(node, first["host"], first["port"])
         alone_since = None
         while (code := process.ended()) is None:
@@ -147,7 +148,10 @@ def do(far_end: FarEnd) -> None:
 
 
 def read_note(path: Path) -> dict[str, Any]:
-    """What the far end says: host and pid, and at the end code, error and answer (stdout); nothing before it began."""
+    """What the far end says: host, pid, port, start (see `nodes`), and at the end code, error and answer (stdout).
+
+    Nothing before it began.
+    """
     try:
         note = json.loads(path.read_text())
     except (OSError, ValueError):  # not there yet, or a shared file system is in between

@@ -19,6 +19,7 @@ class Node:
     Attributes:
         rank: 0 for the one that keeps the job's note.
         count: machines of the job.
+        start: which start of the job this is: one that went back into the queue must not find what it left there.
     """
 
     def __init__(self, note: Path, count: int) -> None:
@@ -30,8 +31,8 @@ class Node:
         """
         self.count = count
         self.rank = int(os.environ.get("SLURM_NODEID", "0")) if count > 1 else 0
-        # A job that went back into the queue must not find what it left there before.
-        self._stem = f"{note.stem}-start{os.environ.get('SLURM_RESTART_COUNT', '0')}"
+        self.start = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+        self._stem = f"{note.stem}-start{self.start}"
         self._folder = note.parent
         self._folder.mkdir(parents=True, exist_ok=True)
 

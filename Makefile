@@ -21,9 +21,11 @@ demo: $(READY) ## generate rooms, train a small three-exit detector, find where 
 	  $(BIN)/python experiments/evaluate.py run="$$run" && \
 	  $(BIN)/python experiments/tune.py run="$$run"
 
+# Two processes with a thread each; the tests of a file share what they have made, so they stay together.
 test: lint ## lint, types, import contracts, fast tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
+# One process: they start several themselves, and kill some at moments that they count out.
 test-slow: $(READY) ## tests that take minutes: kills, two processes, wheels, overfitting
 	$(BIN)/python -m pytest -m slow
 

@@ -2,10 +2,13 @@
 
 import contextlib
 import io
+import itertools
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
@@ -90,6 +93,21 @@ def processes_with(text: str) -> list[int]:
             if text.encode() in path.read_bytes():
                 found.append(int(path.parent.name))
     return found
+
+
+@pytest.fixture
+def jumping_clock(monkeypatch) -> None:
+    """A clock that is set on by a year, or back by ten, at every look; what only counts seconds goes on evenly."""
+    years = itertools.cycle([0, 1, -10, 3])
+    truth = time.time
+
+    class Moment(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return datetime.fromtimestamp(time.time(), tz)
+
+    monkeypatch.setattr("time.time", lambda: truth() + next(years) * 365 * 86_400)
+    monkeypatch.setattr("cascade_exit.runs.provenance.datetime", Moment)
 
 
 @pytest.fixture(scope="session")

@@ -19,12 +19,14 @@ class Order:
         command: its words.
         log: where it writes; see `JobProcess`.
         note: where a job on another machine says who does it and how it ended.
+        nodes: machines that do it together.
     """
 
     name: str
     command: Sequence[str]
     log: Path
     note: Path
+    nodes: int = 1
 
 
 @runtime_checkable
@@ -71,9 +73,11 @@ class Executor(Protocol):
 
     Attributes:
         lasting: its jobs go on, or wait in a queue, when the sweep's terminal closes.
+        spreads: it starts a job on several machines where that is asked for.
     """
 
     lasting: bool
+    spreads: bool
 
     def submit(self, order: Order, gpu: str | None) -> Handle:
         """Hands a job in.
@@ -89,7 +93,7 @@ class Executor(Protocol):
 class LocalExecutor:
     """Every job a process of this machine; it ends with the sweep."""
 
-    lasting = False
+    lasting, spreads = False, False
 
     def submit(self, order: Order, gpu: str | None) -> Handle:
         """Starts it."""

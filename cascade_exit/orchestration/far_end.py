@@ -1,7 +1,6 @@
 """What a cluster runs in place of a job: it starts the job, stands by it, and leaves a note that the sweep reads.
 
-It needs nothing but the standard library and `JobProcess`: standing by must take neither the seconds nor the memory of
-torch.
+It imports nothing that imports torch: standing by must take neither its seconds nor its memory.
 """
 
 import json
@@ -9,13 +8,13 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
+from cascade_exit.orchestration.nodes import Node, free_port
 from cascade_exit.orchestration.process import JobProcess
+from cascade_exit.runs.signals import sigterm_as_exit
 
 _GRACE_SECONDS = 25.0  # Slurm and sweeps send SIGKILL 30 seconds after SIGTERM
 _POLL_SECONDS = 0.1
@@ -35,6 +34,7 @@ class FarEnd:
         note: Path,
         environment: Mapping[str, str] | None = None,
         changes: Mapping[str, str] | None = None,
+        nodes: int = 1,
     ) -> None:
         """Starts nothing yet.
 
@@ -45,42 +45,77 @@ class FarEnd:
             note: see `read_note`.
             environment: its variables, GPUs aside; none: those that are found there.
             changes: further variables.
+            nodes: machines that do it together; each calls its own copy of this.
         """
         self.command, self.folder, self.log, self.note = list(command), folder, log, note
         self.environment = dict(environment) if environment is not None else None
-        self.changes = dict(changes or {})
+        self.changes, self.nodes = dict(changes or {}), nodes
         self._process: JobProcess | None = None
 
     def __call__(self) -> None:
         """Does it, and notes how it ended; leaves no end in the note where it was itself told to end."""
-        with _told_to_end():
-            process = self._start()
+        node = Node(self.note, self.nodes)
+        with sigterm_as_exit():  # so that the job is ended too
             try:
-                while (code := process.ended()) is None:
-                    time.sleep(_POLL_SECONDS)
+                if node.rank:
+                    self._stand_by_further(node)
+                else:
+                    self._stand_by_first(node)
             finally:
                 self._end()
-            error = process.error_line(code) if code else None
-            self._write_note(pid=process.pid, code=code, error=error, answer=process.close())
 
     def checkpoint(self) -> Any:
         """What submitit puts back into the queue when the time is up: the same again, whose run goes on by itself."""
         from submitit.helpers import DelayedSubmission
 
         self._end()
-        again = FarEnd(self.command, self.folder, self.log, self.note, self.environment, self.changes)
+        again = FarEnd(self.command, self.folder, self.log, self.note, self.environment, self.changes, self.nodes)
         return DelayedSubmission(again)
 
-    def _start(self) -> JobProcess:
+    def _stand_by_first(self, node: Node) -> None:
+        port = free_port()
+        process = self._start(node, socket.gethostname(), port)
+        facts = {"pid": process.pid, "port": port, "start": node.start}
+        self._write_note(**facts)
+        told: list[str] = []
+        while (code := process.ended()) is None:
+            time.sleep(_POLL_SECONDS)
+            if told := node.failures():
+                self._end()  # it would wait for the others
+        # Of a process that was ended here, its own error says nothing.
+        errors = ([process.error_line(code)] if code and not told else []) + node.failures()
+        error = "; ".join(errors) or None
+        self._write_note(**facts, code=code, error=error, answer=process.close())
+
+    def _stand_by_further(self, node: Node) -> None:
+        # A shared file system may show an older note for a while.
+        while (first := read_note(self.note)).get("start") != node.start or not node.has_opened:
+            if "code" in first:
+                return  # the run was finished before, or never opened
+            time.sleep(_POLL_SECONDS)
+        process = self._start(node, first["host"], first["port"])
+        alone_since = None
+        while (code := process.ended()) is None:
+            time.sleep(_POLL_SECONDS)
+            if "code" in read_note(self.note):
+                alone_since = alone_since or time.monotonic()
+                if time.monotonic() - alone_since > _GRACE_SECONDS:
+                    self._end()
+        if code:
+            node.tell_failure(process.error_line(code))
+
+    def _start(self, node: Node, host: str, port: int) -> JobProcess:
         # Slurm's warning that the time is nearly up goes to every process of the job, and would end this one uncleanly.
         before = signal.signal(signal.SIGUSR2, signal.SIG_IGN)
         try:
             # Tied, since a cluster takes its place for free when this process is gone.
-            process = JobProcess(self.command, self.log, folder=self.folder, environment=self._environment(), tied=True)
+            environment = self._environment() | node.variables(host, port)
+            process = JobProcess(
+                self.command, node.log(self.log), folder=self.folder, environment=environment, tied=True
+            )
         finally:
             signal.signal(signal.SIGUSR2, before)
         self._process = process
-        self._write_note(pid=process.pid)
         return process
 
     def _environment(self) -> dict[str, str]:
@@ -113,23 +148,12 @@ def do(far_end: FarEnd) -> None:
 
 
 def read_note(path: Path) -> dict[str, Any]:
-    """What the far end says: host and pid, and at the end code, error and answer (stdout); nothing before it began."""
+    """What the far end says: host, pid, port, start (see `nodes`), and at the end code, error and answer (stdout).
+
+    Nothing before it began.
+    """
     try:
         note = json.loads(path.read_text())
     except (OSError, ValueError):  # not there yet, or a shared file system is in between
         return {}
     return note if isinstance(note, dict) else {}
-
-
-@contextmanager
-def _told_to_end() -> Iterator[None]:
-    """Lets SIGTERM unwind the block, so that the job is ended too."""
-
-    def leave(signum: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + signum)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

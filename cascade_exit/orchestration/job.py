@@ -50,6 +50,11 @@ class Job:
         epochs: int | None = self.config.get("trainer", {}).get("max_epochs")
         return epochs
 
+    @property
+    def nodes(self) -> int:
+        """How many machines do it together."""
+        return int(self.config.get("trainer", {}).get("num_nodes", 1))
+
 
 def sweep_id(jobs: Sequence[Job]) -> str:
     """8 hexadecimal digits over the set of jobs: the same command finds its ledger again."""

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from cascade_exit.runs import GitState, Manifest, UserError, is_locked, list_runs
+from cascade_exit.runs import GitState, Manifest, UserError, code_changed, is_locked, list_runs
 from cascade_exit.runtime.detector import BEST, model_fingerprint
 from cascade_exit.runtime.kept_model import DESCRIPTION
 from cascade_exit.trace import TRACE_NAME, check_version
@@ -125,13 +125,15 @@ class Lineage:
 
     def _is_of_other_code(self, run: KnownRun) -> bool:
         then = run.manifest.git
-        return bool(then and self.git and then.sha != self.git.sha)
+        return bool(then and self.git and code_changed(then, self.git))
 
 
 def changed_since(child: Manifest, parent: Path) -> str | None:
-    """Why a run would come out differently from its parent as it is now: the parent was run anew after it.
+    """Why a run would come out differently from its parent as it is now: the parent was run anew since.
 
-    A parent with weights that are those on the child's record has not changed, whenever it was made.
+    The child's record says when its parent was begun, and which weights it had. They are compared with what is there
+    now, and no two moments with each other, since clocks are set back and differ between machines. A parent with the
+    weights on record has not changed, whenever it was made.
 
     Args:
         child: of the run.
@@ -145,7 +147,7 @@ def changed_since(child: Manifest, parent: Path) -> str | None:
     """
     kept = (parent / DESCRIPTION).is_file()
     manifest = None if kept else Manifest.read(parent)
-    if manifest and manifest.times.started <= child.times.started:
+    if manifest and child.made_from.get(manifest.id) == manifest.times.started:
         return None
     recorded = {value for name, value in child.data.items() if name in _WEIGHTS or name.startswith("static ")}
     if (kept or (parent / BEST).is_file()) and recorded:
@@ -153,7 +155,8 @@ def changed_since(child: Manifest, parent: Path) -> str | None:
             return None
         name = f"{manifest.verb} {manifest.id}" if manifest else f"models/{parent.name}"
         return f"{name} has other weights now"
-    return f"{manifest.verb} {manifest.id} was run anew since" if manifest else None
+    known = manifest and manifest.id in child.made_from
+    return f"{manifest.verb} {manifest.id} was run anew since" if manifest and known else None
 
 
 def _why_unreadable(trace: Path) -> list[str]:

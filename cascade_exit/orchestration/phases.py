@@ -11,7 +11,6 @@ from cascade_exit.orchestration.ledger import LedgerRow
 from cascade_exit.orchestration.lineage import changed_since
 from cascade_exit.orchestration.standing import Standing, job_standing
 from cascade_exit.runs import Manifest, SchemaError, closest, differences
-from cascade_exit.runs.manifest import MANIFEST_NAME
 
 StepState = Literal["done", "due", "running", "given", "left out"]
 _PLACE = ("runs_root", "run_dir", "force")
@@ -139,8 +138,7 @@ class Phases:
             for source in self.settings.phases[name].sources:
                 folder = runs[source]
                 assert folder is not None
-                reason = changed_since(standing.manifest, folder)
-                if reason and not _looked_at_since(row, folder):
+                if reason := changed_since(standing.manifest, folder):
                     return replace(standing, state="due", why=f"depends on {source}: {reason}")
         return standing
 
@@ -241,10 +239,3 @@ def _reference(taken: str | tuple[str, ...], runs: Mapping[str, str]) -> str:
 def _quoted(text: str) -> str:
     """Text as Hydra reads it back, whatever it holds."""
     return "'" + text.replace("'", "\\'") + "'"
-
-
-def _looked_at_since(row: LedgerRow | None, parent: Path) -> bool:
-    """Whether the phase's app has said since the parent was made that its run stands."""
-    if row is None or row.state != "finished" or not (parent / MANIFEST_NAME).is_file():
-        return False
-    return row.time >= Manifest.read(parent).times.started

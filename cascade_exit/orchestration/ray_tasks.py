@@ -55,7 +55,7 @@ def _refuse_what_never_runs(settings: RayConfig, there: dict[str, float]) -> Non
 class RayExecutor:
     """Hands jobs to Ray; they end with the sweep."""
 
-    lasting = False
+    lasting, spreads = False, False
 
     def __init__(self, settings: RayConfig) -> None:
         """Starts nothing; Ray is connected."""

@@ -6,14 +6,14 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class SlurmConfig:
-    """`hydra.launcher.slurm`: what a job gets of a Slurm cluster.
+    """`hydra.launcher.slurm`: what a job gets of a Slurm cluster, on each of as many machines as its trainer.num_nodes.
 
     Attributes:
         cluster: slurm; local: submitit runs jobs on this machine instead, to try things out.
         partition: none: the cluster's default.
-        gpus: of a job.
-        cpus: of a job.
-        memory_gb: of a job; none: the cluster's default.
+        gpus: of a job on a machine.
+        cpus: likewise.
+        memory_gb: likewise; none: the cluster's default.
         hours: after which Slurm ends a job; it is asked to save before, and goes back into the queue.
         requeues: how often it goes back so.
         setup: shell lines before the job, such as module load.

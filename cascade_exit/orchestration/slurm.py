@@ -16,7 +16,7 @@ from cascade_exit.runs import UserError
 
 QUEUE_SECONDS = 10.0  # between two looks at the queue: its controller serves a whole cluster
 _WARNING_SECONDS = 120  # before the time is up, to save and go back into the queue
-# Lightning starts further processes of a job itself, as on any machine, where Slurm does not.
+# Lightning starts the further processes on a machine itself, as it does anywhere else, and asks Slurm for none.
 _ONE_TASK = {"SLURM_JOB_NAME": "interactive"}
 
 
@@ -40,6 +40,7 @@ class SlurmExecutor:
         except ImportError:
             raise UserError("hydra.launcher.executor=slurm needs submitit: pip install 'cascade_exit[slurm]'") from None
         self._local = settings.cluster == "local"
+        self.spreads = not self._local
         self._folder = folder.absolute() / "submitted"
         try:
             self._executor = submitit.AutoExecutor(
@@ -61,8 +62,9 @@ class SlurmExecutor:
         """
         from submitit.core.utils import FailedJobError
 
-        doing = FarEnd(order.command, Path.cwd(), order.log.absolute(), order.note.absolute(), changes=_ONE_TASK)
-        self._executor.update_parameters(name=f"cascade-exit-{order.name}")
+        log, note = order.log.absolute(), order.note.absolute()
+        doing = FarEnd(order.command, Path.cwd(), log, note, changes=_ONE_TASK, nodes=order.nodes)
+        self._executor.update_parameters(name=f"cascade-exit-{order.name}", nodes=order.nodes)
         try:
             job = self._executor.submit(doing)
         except (FailedJobError, OSError) as error:
@@ -85,8 +87,7 @@ def _parameters(settings: SlurmConfig) -> dict[str, Any]:
     """The settings in submitit's words."""
     shared = {
         "timeout_min": max(1, round(settings.hours * 60)),
-        "nodes": 1,
-        "tasks_per_node": 1,
+        "tasks_per_node": 1,  # of every node; see `nodes`
         "gpus_per_node": settings.gpus or None,
         "cpus_per_task": settings.cpus,
         "mem_gb": settings.memory_gb,

@@ -130,7 +130,15 @@ class Sweep:
         return next((running.progress for running in self._running if running.job == job), None)
 
     def add(self, job: Job) -> None:
-        """Lets a job run unless it is finished or open elsewhere; its row then says so."""
+        """Lets a job run unless it is finished or open elsewhere; its row then says so.
+
+        Raises:
+            UserError: it needs several machines, and the executor starts jobs on one.
+        """
+        if job.nodes > 1 and not self._executor.spreads:
+            raise UserError(
+                f"trainer.num_nodes={job.nodes}: only hydra.launcher.executor=slurm starts a job on several machines"
+            )
         if job not in self._jobs:
             self._jobs.append(job)
         standing = self._standing(job, self.rows.get(job.id))
@@ -205,7 +213,7 @@ class Sweep:
 
     def _order(self, job: Job, tries: int) -> Order:
         log, note = self._folder / "logs" / f"{job.id}.log", self._folder / "notes" / f"{job.id}-{tries}.json"
-        return Order(job.id, self._command(job), log, note)
+        return Order(job.id, self._command(job), log, note, job.nodes)
 
     def _show(self) -> None:
         if time.monotonic() - self._last_read < READ_SECONDS:

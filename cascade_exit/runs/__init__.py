@@ -7,7 +7,15 @@ from cascade_exit.runs.identity import differences, identity_hash, identity_of, 
 from cascade_exit.runs.lock import hold_lock, is_locked
 from cascade_exit.runs.manifest import Manifest, Times
 from cascade_exit.runs.plain import plain
-from cascade_exit.runs.provenance import GitState, Machine, git_state, package_versions, this_machine, utc_now
+from cascade_exit.runs.provenance import (
+    GitState,
+    Machine,
+    code_changed,
+    git_state,
+    package_versions,
+    this_machine,
+    utc_now,
+)
 from cascade_exit.runs.record import Record
 from cascade_exit.runs.run import Run, open_run
 from cascade_exit.runs.schema import SchemaError, build, closest, to_plain
@@ -27,6 +35,7 @@ __all__ = [
     "atomic_write_text",
     "build",
     "closest",
+    "code_changed",
     "differences",
     "find_run",
     "git_state",

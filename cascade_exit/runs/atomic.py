@@ -46,7 +46,7 @@ def move_into_place(temporary: Path, final: Path) -> None:
     _flush_to_disk(final.parent)
 
 
-def atomic_write_bytes(path: str | Path, content: bytes) -> None:
+def atomic_write_bytes(path: str | Path, content: bytes | memoryview) -> None:
     """Write ``content`` to ``path`` at once: readers see the old file or the new one, never a part."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)

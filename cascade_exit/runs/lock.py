@@ -7,11 +7,11 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
 from cascade_exit.runs.errors import UserError
+from cascade_exit.runs.provenance import utc_now
 
 LOCK_NAME = ".lock"
 _PATIENCE_SECONDS = 0.5
@@ -78,7 +78,7 @@ def _name_holder(file: IO[str]) -> None:
     holder = {
         "pid": os.getpid(),
         "host": socket.gethostname(),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "started": utc_now(),
     }
     file.truncate(0)
     file.write(json.dumps(holder))

@@ -36,6 +36,8 @@ class Manifest:
         identity: The part of the config that decides the result.
         data: Fingerprint of each data set, by name.
         parents: Ids of the runs that this one starts from.
+        made_from: When each parent was begun that lies among the same runs (``times.started``), by id; another
+            moment there now says that the parent was run anew since.
         git: State of the code; None where git is absent.
         versions: Versions of Python and packages.
         machine: What the last try ran on.
@@ -58,6 +60,7 @@ class Manifest:
     versions: dict[str, str]
     machine: Machine
     times: Times
+    made_from: dict[str, str] = field(default_factory=dict)
     tries: int = 1
     metrics: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)

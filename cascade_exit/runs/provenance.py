@@ -5,6 +5,7 @@ import platform
 import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -26,10 +27,12 @@ _PACKAGES = (
     "openvino",
 )
 
+_PLACES = (":/cascade_exit", ":/conf")  # from the top of the repository; where what can change a result lies
+
 
 @dataclass(frozen=True)
 class GitState:
-    """The commit that the code was at, and whether tracked files had been changed since."""
+    """The commit that the code was at, and whether code or settings had been changed since."""
 
     sha: str
     dirty: bool
@@ -59,10 +62,27 @@ def git_state(source: Path = Path(__file__)) -> GitState | None:
     if _git(folder, "ls-files", "--error-unmatch", source.name) is None:
         return None
     sha = _git(folder, "rev-parse", "HEAD")
-    changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    changes = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", *_PLACES)
     if sha is None or changes is None:
         return None
     return GitState(sha=sha, dirty=bool(changes))
+
+
+@cache
+def code_changed(then: GitState, now: GitState, source: Path = Path(__file__)) -> bool:
+    """Tell whether two commits differ in what can change a result: the package and its settings, not docs or tests.
+
+    Args:
+        then: The one.
+        now: The other.
+        source: A source file of the repository.
+
+    Returns:
+        True as well where git cannot compare them, as when one was made elsewhere.
+    """
+    if then.sha == now.sha:
+        return False
+    return _git(source.resolve().parent, "diff", "--quiet", then.sha, now.sha, "--", *_PLACES) is None
 
 
 def package_versions() -> dict[str, str]:

@@ -33,10 +33,12 @@ class Record:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self._may_be_torn:
             self._cut_torn_line()
+        self._may_be_torn = True  # until the whole line is there: the disk may be full
         with self.path.open("ab") as file:
             file.write(line.encode("utf-8"))
             file.flush()
             os.fsync(file.fileno())
+        self._may_be_torn = False
 
     def read(self) -> list[dict[str, Any]]:
         """Give all whole rows in order; none when the file is not there.
@@ -74,4 +76,3 @@ class Record:
         whole = sum(len(line) + 1 for line in self._whole_lines())
         if self.path.exists() and whole < self.path.stat().st_size:
             os.truncate(self.path, whole)
-        self._may_be_torn = False

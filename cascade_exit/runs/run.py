@@ -1,14 +1,12 @@
 """Opening a run: its folder, its lock, its manifest, and the state in which it ends."""
 
+import errno
 import os
 import shutil
-import signal
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from cascade_exit.runs.atomic import TEMPORARY_PREFIX, remove_leftovers
@@ -17,8 +15,10 @@ from cascade_exit.runs.folder import locate_run, run_label
 from cascade_exit.runs.identity import first_differences, identity_hash, identity_of
 from cascade_exit.runs.lock import LOCK_NAME, hold_lock
 from cascade_exit.runs.manifest import MANIFEST_NAME, Manifest, Times
+from cascade_exit.runs.opened import tell_opened
 from cascade_exit.runs.plain import plain
-from cascade_exit.runs.provenance import GitState, git_state, package_versions, this_machine, utc_now
+from cascade_exit.runs.provenance import GitState, code_changed, git_state, package_versions, this_machine, utc_now
+from cascade_exit.runs.signals import sigterm_as_exit
 
 _CLEARING_NAME = ".clearing"
 _RANK_VARIABLES = ("LOCAL_RANK", "RANK", "NODE_RANK")
@@ -108,10 +108,11 @@ def open_run(
         The open run.
 
     Raises:
-        UserError: When another process has the run open, the folder holds something else, or its manifest
-            says another identity or cannot be read.
+        UserError: When another process has the run open, the folder holds something else, its manifest
+            says another identity or cannot be read, or the disk is full.
     """
     fresh = _new_manifest(verb, config, command, dict(data or {}), list(parents))
+    fresh.made_from = _begun(fresh.parents, root)
     label = run_label(overrides, fresh.identity)
     if _is_further_process():
         folder = run_dir or locate_run(root, verb, fresh.id, label)
@@ -119,12 +120,14 @@ def open_run(
         return
     folder = _make_folder(run_dir, root, verb, fresh.id, label)
     with ExitStack() as stack:
+        stack.enter_context(_full_disk_in_words(folder))
         stack.enter_context(hold_lock(folder))
         run = _reopen(folder, fresh, force, again, run_dir is not None)
         if run.finished:
             stack.close()
         else:
             stack.enter_context(_state_on_record(run))
+            tell_opened()
         yield run
 
 
@@ -144,6 +147,16 @@ def _new_manifest(verb: str, config: Any, command: str, data: dict[str, str], pa
         machine=this_machine(),
         times=Times(started=utc_now()),
     )
+
+
+def _begun(parents: Sequence[str], root: Path) -> dict[str, str]:
+    """When each of the parents below ``root`` was begun; its manifest keeps that over all tries, but not if forced."""
+    found = {}
+    for parent in parents:
+        for path in root.glob(f"*/*-{parent}/{MANIFEST_NAME}"):
+            with suppress(UserError):
+                found[parent] = Manifest.read(path.parent).times.started
+    return found
 
 
 def _is_further_process() -> bool:
@@ -188,6 +201,10 @@ def _reopen(folder: Path, fresh: Manifest, force: bool, again: bool, chosen: boo
         _clear(folder)
         return _begin(folder, fresh)
     if stored.state == "finished" and not again:
+        if fresh.made_from != stored.made_from:
+            # A parent was run anew; that this run has the same id says that it came out the same.
+            stored.made_from = fresh.made_from
+            stored.write(folder)
         run = Run(folder, stored, writes=False)
         if line := _code_warning(stored.git, fresh.git):
             run.warn(line)
@@ -249,7 +266,7 @@ def _identifying(manifest: Manifest) -> dict[str, Any]:
 def _code_warning(then: GitState | None, now: GitState | None) -> str | None:
     if then is None or now is None:
         return None
-    if then.sha != now.sha:
+    if code_changed(then, now):
         return f"the code has changed since this run: it was made at {then.sha[:8]}, now it is {now.sha[:8]}"
     if then.dirty or now.dirty:
         return f"the code may have changed since this run: {now.sha[:8]} has changes that are not committed"
@@ -257,9 +274,19 @@ def _code_warning(then: GitState | None, now: GitState | None) -> str | None:
 
 
 @contextmanager
+def _full_disk_in_words(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(f"{folder}: the disk is full; make room, and the same command goes on from there") from error
+
+
+@contextmanager
 def _state_on_record(run: Run) -> Iterator[None]:
     try:
-        with _sigterm_as_exit():
+        with sigterm_as_exit():
             yield
     except BaseException as error:
         interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
@@ -276,20 +303,3 @@ def _state_on_record(run: Run) -> Iterator[None]:
 def _error_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-
-
-@contextmanager
-def _sigterm_as_exit() -> Iterator[None]:
-    """Let SIGTERM unwind the program as Ctrl-C does; only the main thread may set a handler."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def leave(signum: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + signum)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

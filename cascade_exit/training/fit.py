@@ -23,7 +23,7 @@ from cascade_exit.training.callbacks import (
     ScheduleFreezing,
     best_checkpoint,
 )
-from cascade_exit.training.callbacks.checkpoints import BEST, LAST, PREVIOUS
+from cascade_exit.training.callbacks.checkpoints import BEST, LAST, PREVIOUS, CheckpointFiles
 from cascade_exit.training.config import TrainerConfig, TrainingConfig
 from cascade_exit.training.datamodule import CascadeData
 from cascade_exit.training.init import StartingWeights
@@ -183,6 +183,7 @@ def build_trainer(
         sync_batchnorm=settings.sync_batchnorm,
         use_distributed_sampler=False,  # our batch samplers know rank and world
         callbacks=callbacks,
+        plugins=[CheckpointFiles()],
         logger=logger,
         log_every_n_steps=10,
         num_sanity_val_steps=0,

@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,21 +20,11 @@ from cascade_exit.policies.calibration import ExitCalibration
 from cascade_exit.policies.scoring import Scorer
 from cascade_exit.runs import Manifest
 from cascade_exit.trace import Trace, read_trace
-from tests.apps.blotches import ALWAYS, NEVER, Blotches, make, some_stop
+from tests.apps.blotches import ALWAYS, NEVER, Blotches, some_stop
 from tests.conftest import REPOSITORY, Answer
 
 QUICK = ["batch_size=1", "bootstrap=30", "pictures=0", "threads=1", "latency_images=0"]
 EXITS = ("exit1", "exit2", "full")
-
-
-@pytest.fixture(scope="module")
-def blotches(tmp_path_factory) -> Blotches:
-    return make(tmp_path_factory.mktemp("blotches"))
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("runs")
 
 
 @pytest.fixture(scope="module")

@@ -7,21 +7,11 @@ import pytest
 
 from cascade_exit.policies import write_policy
 from cascade_exit.runs import Manifest
-from tests.apps.blotches import ALWAYS, Blotches, make
+from tests.apps.blotches import ALWAYS
 from tests.tracking.wandb_files import Written, tries
 
 OFFLINE = ["logger=wandb", "logger.mode=offline", "logger.project=p", "logger.tags=[a]", "batch_size=1"]
 EXITS = ("exit1", "exit2", "full")
-
-
-@pytest.fixture(scope="module")
-def blotches(tmp_path_factory) -> Blotches:
-    return make(tmp_path_factory.mktemp("blotches"))
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("runs")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -12,9 +12,10 @@ from torch.nn.parallel import DistributedDataParallel
 from cascade_exit.config import TrainConfig
 from cascade_exit.config.app import compose
 from cascade_exit.data import ImageStore, InputConfig, ResumableBatchSampler, load_role, training_loader
-from cascade_exit.runs import build
+from cascade_exit.runs import Manifest, build
 from cascade_exit.training import CascadeModule
-from tests.conftest import start
+from tests.conftest import REPOSITORY, start
+from tests.orchestration.fake_slurm import slurm  # noqa: F401
 
 SMALL = ["experiment=debug_rooms", "model.input.size_px=96", "loss=plan", "+loss.distill.weight=0.5"]
 
@@ -90,3 +91,25 @@ def test_two_processes_train_and_score_every_image_once(rooms, tmp_path):
     best = max(rows, key=lambda row: row["val/mean_AP"])
     for name, figures in metrics["exits"].items():
         assert figures["AP"] == pytest.approx(best[f"val/{name}/AP"], abs=1e-4)
+
+
+@pytest.mark.slow
+def test_two_nodes_of_a_cluster_train_as_two_processes_of_one_machine(rooms, tmp_path, slurm):  # noqa: F811
+    """Each node runs its part as a process that Slurm has started; they meet as on a real cluster, through gloo."""
+    words = ["experiment=debug_rooms", "trainer.progress=false", "model.input.size_px=96", *rooms, "trainer=ddp"]
+    words += ["trainer.accelerator=cpu", "trainer.max_epochs=3", "callbacks.pictures=0"]
+    process = start("train", *words, f"run_dir={tmp_path}/machine")
+    _, err = process.communicate(timeout=600)
+    assert process.returncode == 0, err
+    launcher = [f"hydra.sweep.dir={tmp_path}/sweeps", "hydra.launcher.executor=slurm", "hydra.launcher.slurm.gpus=0"]
+    nodes = ["trainer.devices=1", "trainer.num_nodes=2", f"run_dir={tmp_path}/nodes"]
+    sweep = start("train", "-m", *words, *nodes, *launcher, PYTHONPATH=str(REPOSITORY))
+    _, err = sweep.communicate(timeout=600)
+    assert sweep.returncode == 0, err
+    assert "#SBATCH --nodes=2" in slurm.scripts[0]
+    assert len(list(tmp_path.glob("sweeps/*/logs/*-node1.log"))) == 1
+    found, expected = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("nodes", "machine"))
+    assert found["exits"] == expected["exits"]
+    rows = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("nodes", "machine")]
+    assert rows[0] == rows[1]
+    assert Manifest.read(tmp_path / "nodes").tries == 1

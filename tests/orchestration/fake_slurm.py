@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-_HEAD = f"#!{sys.executable}\nimport os, signal, subprocess, sys\nfrom pathlib import Path\nroot = Path({{root!r}})\n"
+_HEAD = (
+    f"#!{sys.executable}\nimport os, re, signal, subprocess, sys\nfrom pathlib import Path\nroot = Path({{root!r}})\n"
+)
 _PROGRAMS = {
     # Keeps the script; runs it at once where the file `open` lies there.
     "sbatch": """
@@ -26,7 +28,8 @@ if (root / "open").exists():
     "begin": """
 number = sys.argv[1]
 log = (root / f"{number}.out").open("ab")
-words = {"SLURM_JOB_ID": number, "SLURM_NTASKS": "1", "SLURM_JOB_NAME": "x"}
+[nodes] = re.findall(r"^#SBATCH --nodes=(\\d+)$", (root / f"{number}.sh").read_text(), re.MULTILINE)
+words = {"SLURM_JOB_ID": number, "SLURM_NTASKS": nodes, "SLURM_JOB_NUM_NODES": nodes, "SLURM_JOB_NAME": "x"}
 job = subprocess.Popen(["bash", str(root / f"{number}.sh")], stdout=log, stderr=log, env=os.environ | words,
                        start_new_session=True)
 (root / f"{number}.runs").write_text(str(job.pid))
@@ -38,7 +41,11 @@ job.wait()
 words = sys.argv[1:]
 while words[0].startswith("--"):
     words = words[1 if words[0] == "--unbuffered" else 2:]
-os.execvp(words[0], words)
+tasks = []
+for rank in range(int(os.environ["SLURM_NTASKS"])):
+    place = {"SLURM_NODEID": str(rank), "SLURM_PROCID": str(rank), "SLURM_LOCALID": "0"}
+    tasks.append(subprocess.Popen(words, env=os.environ | place))
+sys.exit(max(task.wait() for task in tasks))
 """,
     "squeue": """
 if (root / "silent").exists():

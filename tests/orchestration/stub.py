@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cascade_exit.runs import Record, build, identity_of, not_identity, open_run, plain, provenance
+from cascade_exit.runs import Manifest, Record, build, identity_of, not_identity, open_run, plain, provenance
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class StubConfig:
     score: float = 0.5  # AP of the full exit
     wait: bool = not_identity(False)  # for the file `go` on the desk
     pace: float = not_identity(0.0)  # seconds of an epoch
+    breaks_on: int = not_identity(-1)  # the node that fails
     stubborn: bool = not_identity(False)  # ignores SIGTERM, and has a child of its own
     desk: str = not_identity(".")
     runs_root: str = not_identity("runs")
@@ -49,16 +50,27 @@ def main() -> None:
     desk = Path(config.desk)
     with (desk / f"started-{config.number}").open("a") as notes:
         notes.write(f"{os.getpid()} {os.environ.get('CUDA_VISIBLE_DEVICES', '')}\n")
+    node = int(os.environ.get("NODE_RANK", "0"))
     tries = len((desk / f"started-{config.number}").read_text().splitlines())
     command = " ".join(overrides)
     with open_run("train", config, command=command, overrides=overrides, root=Path(config.runs_root)) as run:
-        if not run.finished:
+        if not run.writes and not run.finished:
+            _help(config, desk, node, run.manifest)
+        elif not run.finished:
             _work(config, desk, tries, Record(run.folder / "metrics.jsonl"))
             run.manifest.metrics["exits"] = {
                 "exit1": {"AP": config.score / 2, "macs": int(1e6 * config.number)},
                 "full": {"AP": config.score},
             }
     print(run.folder)
+
+
+def _help(config: StubConfig, desk: Path, node: int, manifest: Manifest) -> None:
+    """The part of a further process of a distributed run."""
+    meeting = f"{os.environ['MASTER_ADDR']} {os.environ['MASTER_PORT']}"
+    (desk / f"helped-{config.number}").write_text(f"{node} {manifest.state} {manifest.tries} {meeting}")
+    if config.breaks_on == node:
+        raise RuntimeError("a broken machine")
 
 
 def _work(config: StubConfig, desk: Path, tries: int, record: Record) -> None:

@@ -1,7 +1,7 @@
 """What comes from what, and which runs no longer say what would come out today."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -38,9 +38,9 @@ class Shelf:
     def folder(self, run: str) -> Path:
         return next(self.root.glob(f"*/*-{run}"))
 
-    def anew(self, run: str) -> None:
+    def anew(self, run: str, year: int = 2999) -> None:
         manifest = Manifest.read(self.folder(run))
-        manifest.times.started = "2999-01-01T00:00:00+00:00"
+        manifest.times.started = f"{year}-01-01T00:00:00+00:00"
         manifest.write(self.folder(run))
 
     def why(self, run: str, git: GitState | None = THEN) -> list[str]:
@@ -78,15 +78,35 @@ def test_other_code(shelf):
     assert shelf.why(trace, None) == []
 
 
-def test_a_parent_that_is_gone_or_was_run_anew(shelf):
+@pytest.mark.parametrize("year", [1999, 2999], ids=["clock set back", "clock set on"])
+def test_a_parent_that_is_gone_or_was_run_anew(shelf, year):
     train = shelf.run("train", 1)
     trace = shelf.run("trace", 2, train)
     tune = shelf.run("tune", 3, trace)
-    shelf.anew(train)
+    shelf.anew(train, year)
     assert shelf.why(trace) == [f"train {train} was run anew since"]
     assert shelf.why(tune) == [f"trace {trace} is stale"]
     (shelf.folder(train) / "manifest.json").unlink()
     assert shelf.why(trace) == [f"{train} is gone"]
+
+
+def test_a_clock_that_was_wrong_when_the_parent_was_made(shelf):
+    train = shelf.run("train", 1)
+    shelf.anew(train)
+    trace = shelf.run("trace", 2, train)
+    assert Manifest.read(shelf.folder(trace)).times.started < Manifest.read(shelf.folder(train)).times.started
+    assert shelf.why(trace) == []
+
+
+def test_a_run_that_still_stands_for_a_parent_run_anew_is_not_stale_once_it_was_looked_at(shelf):
+    train = shelf.run("train", 1)
+    trace = shelf.run("trace", 2, train)
+    shelf.anew(train)
+    before = Manifest.read(shelf.folder(trace))
+    assert shelf.run("trace", 2, train) == trace  # finished, and found by its id
+    assert shelf.why(trace) == []
+    after = Manifest.read(shelf.folder(trace))
+    assert replace(after, made_from=before.made_from) == before
 
 
 def test_weights_tell_more_than_times(shelf):

@@ -9,13 +9,18 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from cascade_exit.orchestration import Job, LaunchConfig, Search, SearchConfig, search_folder
+from cascade_exit.orchestration import Job, LaunchConfig, Search, SearchConfig, remote, search_folder
 from cascade_exit.orchestration import search as search_module
+from cascade_exit.orchestration import slurm as slurm_module
+from cascade_exit.orchestration.executor import open_executor
 from cascade_exit.orchestration.search_settings import ObjectiveConfig, ParameterConfig, PrunerConfig, SamplerConfig
 from cascade_exit.orchestration.study import Study
 from cascade_exit.orchestration.view import View
 from cascade_exit.runs import Manifest, UserError, build, hold_lock
+from tests.conftest import REPOSITORY
+from tests.orchestration.fake_slurm import slurm  # noqa: F401
 from tests.orchestration.stub import stub_settings
+from tests.orchestration.test_clusters import SETTINGS as CLUSTERS
 
 AP, MACS = ObjectiveConfig("exits.full.AP"), ObjectiveConfig("exits.exit1.macs", "minimize")
 
@@ -39,13 +44,20 @@ class Bench:
         }
         return SearchConfig(**(given | more))
 
-    def search(self, config: SearchConfig, **settings) -> int:
+    def search(self, config: SearchConfig, through=None, **settings) -> int:
         """Runs a search; gives its exit code."""
         names: dict[str, str] = {}
         console = Console(file=io.StringIO(), width=300)
         with View(console, names) as view:
             search = Search(
-                config, LaunchConfig(**settings), search_folder(config), view, names, self.job, command=self.command
+                config,
+                LaunchConfig(**settings),
+                search_folder(config),
+                view,
+                names,
+                self.job,
+                through,
+                command=self.command,
             )
             code = search.run()
         self.said, self.study = console.file.getvalue(), search.study
@@ -243,3 +255,44 @@ def test_without_optuna(desk, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(UserError, match=r"search needs Optuna: pip install 'cascade_exit\[search\]'"):
         desk.search(desk.config({"number": (1,)}))
+
+
+def test_trials_through_slurm_and_again(desk, slurm, monkeypatch):  # noqa: F811
+    """Trials are handed in as a sweep's jobs are; those that wait when the terminal closes are taken up again."""
+    monkeypatch.setattr(remote, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(slurm_module, "QUEUE_SECONDS", 0.1)
+    config = desk.config({"number": tuple(range(100))}, trials=3, objectives=(MACS,))
+    folder = search_folder(config)
+    slurm.hold()
+
+    def hang_up() -> None:
+        slurm.wait_for(2)
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    def search() -> int:
+        with open_executor(LaunchConfig(executor="slurm"), folder) as executor:
+            return desk.search(config, through=executor, executor="slurm", parallel=2)
+
+    desk.when(then=hang_up)
+    assert search() == 128 + signal.SIGHUP
+    assert (desk.states, slurm.cancelled) == (["running", "running"], [])
+    (slurm.root / "open").touch()
+    desk.when(then=lambda: [slurm.begin("1000"), slurm.begin("1001")])
+    assert search() == 0
+    assert desk.states == ["complete"] * 3
+    for row in desk.study.rows():
+        assert row.values == (Manifest.read(desk.root / row.run).metrics["exits"]["exit1"]["macs"],)
+    assert len(slurm.scripts) == 3
+    assert [len(desk.starts(row.parameters["number"])) for row in desk.study.rows()] == [1, 1, 1]
+    assert "taken up again (slurm:1000)" in desk.said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_trials_on_a_cluster_of_this_machine(desk, cluster, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    config = desk.config({"number": (1, 2)}, trials=3, objectives=(MACS,))
+    with open_executor(LaunchConfig(**CLUSTERS[cluster]), search_folder(config)) as executor:
+        assert desk.search(config, through=executor, parallel=2, **CLUSTERS[cluster]) == 0
+    assert desk.states == ["complete"] * 3
+    assert [row.values for row in desk.study.rows()] == [(1e6 * r.parameters["number"],) for r in desk.study.rows()]

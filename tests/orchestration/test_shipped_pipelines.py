@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cascade_exit.runs import Manifest
+from cascade_exit.data.rooms import RoleCounts, RoomsConfig, generate_rooms
+from cascade_exit.policies import read_policy
+from cascade_exit.runs import Manifest, find_run
 from tests.conftest import REPOSITORY, start
 
 
@@ -97,3 +99,36 @@ def test_killed_with_9_then_carried_through_then_tuned_anew(tmp_path, rooms):
     now = manifests(runs)
     assert {name: now[name] for name in before} == before
     assert sorted(now[name].verb for name in now.keys() - before.keys()) == ["evaluate", "report", "tune"]
+
+
+@pytest.mark.slow
+def test_chair_all_on_a_folder_laid_out_as_its_photos(tmp_path):
+    """Rooms in place of photos, few epochs and images: every phase that is shipped goes through once."""
+    data, runs = tmp_path / "photos", tmp_path / "runs"
+    generate_rooms(data, RoomsConfig(images=RoleCounts(train=80, val=1, calibrate=1, test=12)))
+    (data / "annotations" / "train.json").rename(data / "annotations" / "chair_train.json")
+    (data / "annotations" / "test.json").rename(data / "annotations" / "chair_val.json")
+    words = ["pipeline", "pipeline=chair_all", f"data.root={data}", f"init={REPOSITORY}/models/static_chair"]
+    words += [
+        "model.input.size_px=160",
+        "trainer.max_epochs=1",
+        "trainer.progress=false",
+        "trainer.limit_train_batches=2",
+    ]
+    words += ["tune.quantiles=4", "evaluate.bootstrap=50", "evaluate.latency_images=4", f"runs_root={runs}"]
+    words += ["trainer.progress=false"]
+    out, err = (process := start(*words)).communicate(timeout=900)
+    assert process.returncode == 0, err
+    record = Manifest.read(Path(out.strip().splitlines()[-1]))
+    phases, made = record.metrics["phases"], manifests(runs)
+    assert list(phases) == ["static", "cascade", "trace", "tune", "evaluate", "report"]
+    assert {made[run].state for run in phases.values()} == {"finished"}
+    for name, experiment in (("static", "static_chair"), ("cascade", "phase1_chair")):
+        assert f"experiment={experiment}" in made[phases[name]].command
+    figures = json.loads((find_run(phases["evaluate"], runs) / "metrics.json").read_text())
+    assert figures["images"] == 12
+    assert figures["baseline"]["run"] == phases["static"]
+    assert {"AP", "exit_rates", "speedup_macs", "speedup_latency"} <= figures["policy"].keys()
+    policy = find_run(phases["tune"], runs) / "policy.json"
+    assert read_policy(policy).model == made[phases["tune"]].data["model"]
+    assert (find_run(phases["report"], runs) / "report.html").stat().st_size > 1_000_000

@@ -2,17 +2,18 @@
 
 import os
 import signal
+import socket
 import sys
 import time
 
 import pytest
 from lightning.fabric.plugins.environments import SLURMEnvironment
 
-from cascade_exit.orchestration import remote
+from cascade_exit.orchestration import Job, remote
 from cascade_exit.orchestration import slurm as slurm_module
 from cascade_exit.orchestration.executor import open_executor
 from cascade_exit.orchestration.settings import LaunchConfig, SlurmConfig
-from cascade_exit.runs import Manifest, UserError
+from cascade_exit.runs import Manifest, UserError, is_locked
 from tests.orchestration.fake_slurm import slurm  # noqa: F401
 
 
@@ -76,6 +77,49 @@ def test_the_script_asks_for_what_was_set(bench, slurm):  # noqa: F811
     assert commands[0] == "module load cuda"
     assert commands[-1].startswith("srun ")
     assert f"{sys.executable} -u -m submitit.core._submit {bench.folder}/submitted" in commands[-1]
+
+
+def on_two_nodes(bench, number: int, *words: str) -> Job:
+    return bench.job(number, *words, trainer={"num_nodes": 2})
+
+
+def test_a_job_on_two_nodes_is_one_run_whose_further_process_comes_when_it_is_open(bench, slurm):  # noqa: F811
+    # It goes on from an interrupted try: what the further process finds must be of this one.
+    job = on_two_nodes(bench, 1, "wait=true")
+    bench.when("working-1", then=lambda: os.kill(os.getpid(), signal.SIGTERM))
+    code, rows = through_slurm(bench, [job])
+    assert (code, rows[1].state) == (128 + signal.SIGTERM, "interrupted")
+    (bench.root / "helped-1").unlink(missing_ok=True)
+    bench.when("helped-1", then=(bench.root / "go").touch)
+    code, rows = through_slurm(bench, [job])
+    assert (code, rows[1].state) == (0, "finished"), rows[1].error
+    flags = {line.removeprefix("#SBATCH --") for line in slurm.scripts[-1].splitlines() if line.startswith("#SBATCH")}
+    assert flags >= {"nodes=2", "ntasks-per-node=1", "gpus-per-node=1"}
+    node, state, tries, host, port = (bench.root / "helped-1").read_text().split()
+    assert (node, state, tries, host) == ("1", "running", "2", socket.gethostname())
+    assert 1024 < int(port) < 65536
+    [run] = bench.root.glob("runs/train/*-*")
+    assert Manifest.read(run).tries == 2
+    logs = sorted(path.name for path in (bench.folder / "logs").iterdir())
+    assert logs == [f"{rows[1].id}-node1.log", f"{rows[1].id}.log"]
+    # Finished: the first node says so, and the other starts nothing.
+    begun = len(bench.starts(1))
+    code, _ = through_slurm(bench, [on_two_nodes(bench, 1, "wait=true", "force=false")])
+    assert (code, len(bench.starts(1))) == (0, begun + 1)
+
+
+def test_a_failure_on_one_node_ends_the_others_and_is_named(bench, slurm):  # noqa: F811
+    code, rows = through_slurm(bench, [on_two_nodes(bench, 1, "wait=true", "breaks_on=1")])
+    assert (code, rows[1].state) == (1, "failed")
+    assert rows[1].error == f"node 1 ({socket.gethostname()}): RuntimeError: a broken machine"
+    [run] = bench.root.glob("runs/train/*-*")
+    assert not is_locked(run)
+    assert "in _help" in (bench.folder / "logs" / f"{rows[1].id}-node1.log").read_text()
+
+
+def test_several_nodes_without_slurm_are_refused(bench):
+    with pytest.raises(UserError, match=r"trainer.num_nodes=2: only hydra.launcher.executor=slurm starts a job on sev"):
+        bench.sweep([on_two_nodes(bench, 1)])
 
 
 def test_lightning_starts_its_own_processes_in_a_job(monkeypatch):

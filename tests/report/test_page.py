@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from cascade_exit.policies import Policy, write_policy
+from cascade_exit.policies.calibration import ExitCalibration
+from cascade_exit.policies.rules import LogisticRule, PerClassRule, ThresholdRule
 from cascade_exit.report.page import pictures as picture_room
 from cascade_exit.report.page import read_reported, render_page
 from cascade_exit.report.page.rendering import script_json
@@ -318,3 +321,60 @@ class TestPictures:
         (folder / "figures").mkdir()
         (folder / "figures" / "exits.png").write_bytes(b"half of it")
         assert page_of([folder], tmp_path).pictures == []
+
+
+def test_rules_thresholds_calibration_and_certificate_of_policy_json(tmp_path):
+    tuned = tune_run(tmp_path, "55555555", "11111111")
+    certificate = {
+        "loss": "recall",
+        "method": "ucb",
+        "epsilon": 0.05,
+        "delta": 0.1,
+        "bound": 0.04871,
+        "mean_loss": 0.0211,
+        "images": 321,
+    }
+    logistic = LogisticRule(("certainty", "top_mean"), (0.0, 0.0), (1.0, 1.0), (1.0, 1.0), 0.0, threshold=0.6251)
+    policy = Policy(
+        model="m",
+        classes=("chair", "tv"),
+        rules={"exit1": logistic, "exit2": ThresholdRule("mid_scores", -0.0123456)},
+        calibration={"exit1": ExitCalibration(0.4321, ((0.0, 0.0), (0.5, 0.4), (1.0, 1.0))), "full": ExitCalibration()},
+        exit_rates={"exit1": 0.25, "exit2": 0.125, "full": 0.625},
+        tuned_on={"role": "calibrate", "images": 74},
+        certificate=certificate,
+        name="logistic",
+    )
+    write_policy(tuned / "policy.json", policy)
+    kept = tmp_path / "models" / "toy"
+    kept.mkdir(parents=True)
+    put(kept, "model.json", {"classes": ["chair", "tv"]})
+    always = {"exit1": PerClassRule((0.25, 0.5)), "exit2": ThresholdRule("certainty", -math.inf)}
+    write_policy(kept / "policy.json", Policy(model="k", classes=("chair", "tv"), rules=always))
+    page = page_of([tuned, kept], tmp_path)
+    assert "policy logistic, tuned on 74 calibrate images" in page.text
+    head = ["logistic model", "probability, from certainty, top_mean", "0.6251", "T = 0.432, map of 3 knots", "25.0 %"]
+    # Long words may break, where the reader of the page puts a blank.
+    of_rules = [[cell.strip().replace("_ ", "_") for cell in row] for row in page.rows]
+    assert ["exit1", *head] in of_rules
+    assert ["exit2", "threshold", "mid_scores", "−0.01235", "as they are", "12.5 %"] in of_rules
+    assert ["full", "all that get there", "–", "–", "as they are", "62.5 %"] in of_rules
+    assert page.numbers["rules.exit2.threshold", "55555555"] == -0.0123456
+    assert page.row("certificate")[1] == (
+        "mean recall loss against full at most 0.05 with confidence 90 % "
+        "(ucb; bound 0.0487, observed 0.0211, 321 images)"
+    )
+    per_class = "margin of the 20 best boxes from 0.1 over the threshold of their class (0.250 to 0.500)"
+    assert ["exit1", "per class", per_class, "0", "as they are", "–"] in of_rules
+    assert ["exit2", "threshold", "certainty", "every image", "as they are", "–"] in of_rules
+    assert page.row("certificate", 1)[1] == "none"
+
+
+def test_another_policy_makes_another_page(tmp_path):
+    tuned = tune_run(tmp_path, "55555555", "11111111")
+    prints = []
+    for threshold in (0.25, 0.5):
+        rules = {"exit1": ThresholdRule("certainty", threshold)}
+        write_policy(tuned / "policy.json", Policy(model="m", classes=("chair", "tv"), rules=rules))
+        prints.append(read_reported(tuned).fingerprint())
+    assert prints[0] != prints[1]

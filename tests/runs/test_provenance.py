@@ -10,7 +10,14 @@ import numpy
 import pytest
 import torch
 
-from cascade_exit.runs.provenance import git_state, package_versions, this_machine, utc_now
+from cascade_exit.runs.provenance import (
+    GitState,
+    code_changed,
+    git_state,
+    package_versions,
+    this_machine,
+    utc_now,
+)
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -22,11 +29,17 @@ def git(folder: Path, *arguments: str) -> str:
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     git(tmp_path, "init", "--quiet")
-    file = tmp_path / "code.py"
-    file.write_text("1")
-    git(tmp_path, "add", "code.py")
-    git(tmp_path, "commit", "--quiet", "-m", "x")
+    file = tmp_path / "cascade_exit" / "code.py"
+    for path in (file, tmp_path / "conf" / "train.yaml", tmp_path / "docs" / "page.md"):
+        path.parent.mkdir()
+        path.write_text("1")
+    commit(tmp_path)
     return file
+
+
+def commit(folder: Path) -> None:
+    git(folder, "add", ".")
+    git(folder, "commit", "--quiet", "-m", "x")
 
 
 def test_git_state_names_the_commit_and_changes(source: Path) -> None:
@@ -36,10 +49,29 @@ def test_git_state_names_the_commit_and_changes(source: Path) -> None:
     assert not state.dirty
     (source.parent / "notes.txt").write_text("not tracked")
     assert git_state(source) == state
+    page = source.parents[1] / "docs" / "page.md"
+    page.write_text("2")
+    assert git_state(source) == state
     source.write_text("2")
     changed = git_state(source)
     assert changed is not None
     assert changed.dirty
+
+
+@pytest.mark.parametrize(
+    ("file", "changes"), [("cascade_exit/code.py", True), ("conf/train.yaml", True), ("docs/page.md", False)]
+)
+def test_a_commit_changes_results_only_where_code_or_settings_lie(source: Path, file: str, changes: bool) -> None:
+    before = git_state(source)
+    (source.parents[1] / file).write_text("2")
+    commit(source.parents[1])
+    now = git_state(source)
+    assert before
+    assert now
+    assert before.sha != now.sha
+    assert code_changed(before, now, source) is changes
+    assert not code_changed(now, now, source)
+    assert code_changed(GitState("f" * 40, False), now, source)  # of a repository elsewhere
 
 
 def test_a_file_that_git_does_not_track_has_no_state(source: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

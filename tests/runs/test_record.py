@@ -1,6 +1,8 @@
 """A run's own record of its measurements."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,23 @@ def test_a_torn_last_line_is_passed_over_and_cut_by_the_next_write(tmp_path: Pat
     record = Record(path)
     assert record.read() == [{"step": 1}]
     assert path.read_text().endswith(torn), "reading must not change a file that another process may write"
+    record.write({"step": 3})
+    assert record.read() == [{"step": 1}, {"step": 3}]
+
+
+def test_a_row_that_a_full_disk_cut_off_does_not_spoil_the_next(tmp_path: Path, monkeypatch) -> None:
+    record = Record(tmp_path / "metrics.jsonl")
+    record.write({"step": 1})
+
+    def full(_descriptor: int) -> None:
+        record.path.write_bytes(record.path.read_bytes()[:-5])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            record.write({"step": 2})
+    assert record.read() == [{"step": 1}]
     record.write({"step": 3})
     assert record.read() == [{"step": 1}, {"step": 3}]
 

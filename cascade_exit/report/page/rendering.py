@@ -16,6 +16,7 @@ from cascade_exit.report.page.charts import class_charts, rates_chart, seeds_cha
 from cascade_exit.report.page.drawing import Chart, exit_colour, run_colour
 from cascade_exit.report.page.lineage import Lineage
 from cascade_exit.report.page.pictures import Picture, collect_pictures
+from cascade_exit.report.page.rules import rules_table
 from cascade_exit.report.page.scorecard import scorecard
 from cascade_exit.report.page.seeds import seeds_table
 from cascade_exit.report.page.source import ReportedRun
@@ -98,7 +99,7 @@ def breakable(text: str) -> Markup:
 
 def _sections(lineage: Lineage, pictures: int) -> list[Section]:
     runs, groups = lineage.runs, lineage.seed_groups()
-    rates, score = rates_chart(lineage), scorecard(lineage.runs, lineage)
+    rates, score, rules = rates_chart(lineage), scorecard(runs, lineage), rules_table(runs, lineage)
     shown, left_out = collect_pictures(runs, pictures)
     return [
         Section("runs", "Runs", tables=[runs_table(runs, lineage)]),
@@ -127,7 +128,7 @@ def _sections(lineage: Lineage, pictures: int) -> list[Section]:
         Section(
             "policies",
             "Policies",
-            tables=_filled(policies_table(runs, lineage)),
+            tables=[*_filled(policies_table(runs, lineage)), *([rules] if rules else [])],
             charts=[rates] if rates else (),
             by_exit=True,
         ),

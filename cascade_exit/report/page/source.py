@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from cascade_exit.data import ROLES
+from cascade_exit.policies import Policy, read_policy
 from cascade_exit.runs import Manifest, Record, UserError, is_locked, plain
 from cascade_exit.runtime.detector import model_id
 from cascade_exit.runtime.kept_model import DESCRIPTION
+from cascade_exit.runtime.loading import POLICY
 
 KEPT, SEED = "kept model", "seed"
 _SETTINGS = ("model", "classes", "decoding")
 _SHOWN: tuple[str, ...] = ("id", "state", "command", "config", "data", "parents", "provenance", "warnings", "error")
-_SHOWN += ("metrics", "epochs", "tuning", "policy")
+_SHOWN += ("metrics", "epochs", "tuning", "policy", "stops")
 _PLACE = ("runs_root", "run_dir", "force")
 
 
@@ -39,6 +41,7 @@ class ReportedRun:
         epochs: rows of its own record of training.
         tuning: tuning.json.
         policy: figures that tuning expects of its policy.
+        stops: policy.json.
         pictures: PNG files, those that show photos first.
         warnings: lines that belong beside the result.
         error: that ended it.
@@ -58,6 +61,7 @@ class ReportedRun:
     epochs: tuple[Mapping[str, Any], ...] = ()
     tuning: Mapping[str, Any] = field(default_factory=dict)
     policy: Mapping[str, Any] = field(default_factory=dict)
+    stops: Policy | None = None
     pictures: tuple[Path, ...] = ()
     warnings: tuple[str, ...] = ()
     error: str | None = None
@@ -128,6 +132,7 @@ def _run(folder: Path) -> ReportedRun:
         epochs=tuple(Record(folder / "metrics.jsonl").read()),
         tuning=_json(folder / "tuning.json"),
         policy=manifest.metrics.get("policy", {}),
+        stops=_policy(folder),
         pictures=_pictures(folder / "figures"),
         warnings=tuple(manifest.warnings),
         error=manifest.error,
@@ -152,7 +157,12 @@ def _kept_model(folder: Path) -> ReportedRun:
         provenance={key: made[key] for key in ("git", "versions") if key in made},
         metrics=figures,
         policy=figures.get("policy", {}),
+        stops=_policy(folder),
     )
+
+
+def _policy(folder: Path) -> Policy | None:
+    return read_policy(folder / POLICY) if (folder / POLICY).is_file() else None
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -1,12 +1,16 @@
 """The checkpoints of a run: the best on val, the last, from which a killed run goes on, and the one before it."""
 
+import io
 import time
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from cascade_exit.runs.atomic import TEMPORARY_PREFIX, atomic_write_bytes
 from cascade_exit.training.callbacks.evaluator import MONITOR
 
 BEST, LAST, PREVIOUS = "best.ckpt", "last.ckpt", "previous.ckpt"
@@ -23,6 +27,24 @@ def best_checkpoint(folder: Path) -> ModelCheckpoint:
         auto_insert_metric_name=False,
         enable_version_counter=False,
     )
+
+
+class CheckpointFiles(TorchCheckpointIO):
+    """Writes a checkpoint wholly or not at all, beside its place.
+
+    Lightning's own way goes through the machine's temporary folder: where that is another disk, a kill or a full disk
+    in the middle of the copy leaves neither the old checkpoint nor the new one.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Replaces the file at once.
+
+        Raises:
+            OSError: such as a full disk; what was there before is still there.
+        """
+        buffer = io.BytesIO()  # torch, writing to a full disk by itself, says no reason
+        torch.save(checkpoint, buffer)
+        atomic_write_bytes(path, buffer.getbuffer())
 
 
 class LastCheckpoint(Checkpoint):
@@ -60,12 +82,11 @@ class LastCheckpoint(Checkpoint):
         self._save(trainer)
 
     def _save(self, trainer: pl.Trainer) -> None:
-        # Lightning's own writer goes through a temporary file too, but in memory first; ours is renamed on one disk.
-        temporary = self.path.with_name(f".{self.path.name}.tmp")
-        trainer.save_checkpoint(temporary)
+        new = self.path.with_name(f"{TEMPORARY_PREFIX}{self.path.name}")
+        trainer.save_checkpoint(new)
         if trainer.is_global_zero:
             if self.path.exists():
                 self.path.replace(self.path.with_name(PREVIOUS))
-            temporary.replace(self.path)
+            new.replace(self.path)
         trainer.strategy.barrier("LastCheckpoint")
         self._saved_at = time.monotonic()

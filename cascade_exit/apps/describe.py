@@ -1,44 +1,63 @@
-"""`describe`: a data set by role and class, and what each exit of a model costs on it."""
+"""`describe`: a data set by role and class, how anchors fit it, and what each exit of a model costs on it."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from cascade_exit.apps.console import people
+from cascade_exit.apps.description import describe_anchors, describe_content, describe_near_duplicates, warnings_of
+from cascade_exit.apps.description_figures import draw_description
+from cascade_exit.apps.description_tables import print_tables
 from cascade_exit.apps.opening import open_call
 from cascade_exit.config import Call, DescribeConfig
-from cascade_exit.data import ROLES, CocoSet, build_data, load_role
+from cascade_exit.data import ROLES, CocoSet, Role, build_data, load_role
 from cascade_exit.model import CascadeDetector, exit_costs
 from cascade_exit.orchestration import run_verb
-from cascade_exit.runs import UserError, atomic_write_json, plain
+from cascade_exit.runs import Run, UserError, atomic_write_json, plain
+
+DESCRIPTION = "description.json"
 
 
 def work(config: DescribeConfig, call: Call) -> Path:
-    """Prints both tables and writes them to description.json."""
+    """Writes description.json and figures, unless they are there, and prints tables."""
     console = people()
     config = replace(config, data=build_data(config.data, progress=True))
-    costs = {
-        name: plain(cost) for name, cost in exit_costs(CascadeDetector(config.model, len(config.data.classes))).items()
-    }
-    console.print(_cost_table(costs))
     sets = _sets(config, console)
-    roles = {role: describe_set(images) for role, images in sets.items()}
-    console.print(_role_table(roles, config.data.classes))
     with open_call(config, call, {role: images.fingerprint for role, images in sets.items()}) as run:
         if not run.finished:
-            run.manifest.metrics.update({"roles": roles, "costs": costs})
-            atomic_write_json(run.folder / "description.json", {"roles": roles, "costs": costs})
+            _describe(run, config, sets)
+        description = json.loads((run.folder / DESCRIPTION).read_text(encoding="utf-8"))
+        console.print(_cost_table(description["costs"]))
+        print_tables(description, console)
+        for line in run.manifest.warnings:
+            console.print(f"[yellow]Warning:[/] {escape(line)}", highlight=False)
     return run.folder
 
 
-def _sets(config: DescribeConfig, console: Console) -> dict[str, CocoSet]:
+def _describe(run: Run, config: DescribeConfig, sets: Mapping[Role, CocoSet]) -> None:
+    costs = exit_costs(CascadeDetector(config.model, len(config.data.classes)))
+    duplicates, pairs = describe_near_duplicates(sets, config.data.workers)
+    description = {
+        **describe_content(sets),
+        "near_duplicates": duplicates,
+        "anchors": describe_anchors(config, sets),
+        "costs": {name: plain(cost) for name, cost in costs.items()},
+    }
+    draw_description(run.folder / "figures", description, pairs)
+    atomic_write_json(run.folder / DESCRIPTION, description)
+    run.manifest.metrics.update({key: description[key] for key in ("roles", "costs")})
+    for line in warnings_of(description):
+        run.warn(line)
+
+
+def _sets(config: DescribeConfig, console: Console) -> dict[Role, CocoSet]:
     """The roles that there are; a set may have only some."""
-    sets: dict[str, CocoSet] = {}
+    sets: dict[Role, CocoSet] = {}
     reasons = []
     for role in ROLES:
         try:
@@ -50,24 +69,6 @@ def _sets(config: DescribeConfig, console: Console) -> dict[str, CocoSet]:
     for reason in reasons:
         console.print(f"[yellow]Left out[/] {reason}", highlight=False)
     return sets
-
-
-def describe_set(images: CocoSet) -> dict[str, Any]:
-    """Images, negatives, boxes per class, and quartiles of the boxes' size relative to the image."""
-    sizes = [
-        np.sqrt(np.prod(record.boxes[:, 2:] - record.boxes[:, :2], axis=1) / (record.width * record.height))
-        for record in images.records
-    ]
-    size = np.concatenate(sizes) if sizes else np.zeros(0)
-    labels = np.concatenate([record.labels for record in images.records])
-    return {
-        "images": len(images),
-        "negatives": sum(not len(record.labels) for record in images.records),
-        "boxes": {name: int((labels == index).sum()) for index, name in enumerate(images.class_map.names, start=1)},
-        "relative_size_quartiles": [round(float(q), 3) for q in np.quantile(size, (0.25, 0.5, 0.75))]
-        if len(size)
-        else [],
-    }
 
 
 def _cost_table(costs: Mapping[str, Mapping[str, int]]) -> Table:
@@ -87,17 +88,6 @@ def _cost_table(costs: Mapping[str, Mapping[str, int]]) -> Table:
             f"{cost['answer_parameters'] / 1e6:.2f}",
             f"{shares[0]:.1%} of MACs, {shares[1]:.1%} of parameters",
         )
-    return table
-
-
-def _role_table(roles: Mapping[str, Mapping[str, Any]], classes: tuple[str, ...]) -> Table:
-    table = Table(title="Data by role", title_justify="left")
-    for column in ("role", "images", "without objects", *classes, "size of boxes (quartiles, share of image side)"):
-        table.add_column(column, justify="left" if column == "role" else "right")
-    for role, facts in roles.items():
-        boxes = [str(facts["boxes"][name]) for name in classes]
-        quartiles = " / ".join(f"{q:.2f}" for q in facts["relative_size_quartiles"]) or "–"
-        table.add_row(role, str(facts["images"]), str(facts["negatives"]), *boxes, quartiles)
     return table
 
 

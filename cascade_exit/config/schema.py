@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from cascade_exit.data import DataConfig, Role
+from cascade_exit.losses import LossConfig
 from cascade_exit.model import FULL, ModelConfig
 from cascade_exit.policies import Objective
 from cascade_exit.policies.operating_points import QUANTILES
@@ -313,15 +314,17 @@ class ExportConfig(RunPlace):
 
 @dataclass(frozen=True, kw_only=True)
 class DescribeConfig(RunPlace):
-    """`describe`: the data, and what each exit of a model costs.
+    """`describe`: the data, how anchors fit it, and what each exit of a model costs.
 
     Attributes:
         data: the set.
         model: the network.
+        loss: its matcher's IoU says which anchors answer for a box.
     """
 
     data: DataConfig
     model: ModelConfig
+    loss: LossConfig = field(default_factory=LossConfig)
 
 
 @dataclass(frozen=True, kw_only=True)

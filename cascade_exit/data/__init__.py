@@ -8,10 +8,12 @@ from cascade_exit.data.class_map import ClassMap
 from cascade_exit.data.coco_set import read_coco
 from cascade_exit.data.config import DataConfig, RoleFiles
 from cascade_exit.data.corruptions import CorruptedStore
+from cascade_exit.data.image_hash import perceptual_hash
 from cascade_exit.data.images import read_image
 from cascade_exit.data.input import InputConfig, boxes_to_input, boxes_to_original, resize_image
 from cascade_exit.data.inputs import read_inputs
 from cascade_exit.data.loaders import evaluation_loader, training_loader
+from cascade_exit.data.near_duplicates import NEAR_BITS, HashedRole, NearDuplicate, find_near_duplicates, hash_roles
 from cascade_exit.data.randomness import derive_seed
 from cascade_exit.data.record import CocoSet, ImageRecord
 from cascade_exit.data.roles import ROLES, Role, SplitConfig
@@ -22,6 +24,7 @@ from cascade_exit.data.store import ImageStore
 from cascade_exit.data.video import Video, require_av
 
 __all__ = [
+    "NEAR_BITS",
     "ROLES",
     "AugmentConfig",
     "Batch",
@@ -31,9 +34,11 @@ __all__ = [
     "CorruptedStore",
     "DataConfig",
     "EvaluationBatchSampler",
+    "HashedRole",
     "ImageRecord",
     "ImageStore",
     "InputConfig",
+    "NearDuplicate",
     "ResumableBatchSampler",
     "Role",
     "RoleFiles",
@@ -49,10 +54,13 @@ __all__ = [
     "collate",
     "derive_seed",
     "evaluation_loader",
+    "find_near_duplicates",
+    "hash_roles",
     "image_factors",
     "load_role",
     "load_roles",
     "open_images",
+    "perceptual_hash",
     "read_coco",
     "read_image",
     "read_inputs",

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float, Int
 
 from cascade_exit.evaluation.class_matches import AREA_NAMES, AREA_RANGES
 from cascade_exit.evaluation.truth import ImageTruth, area_scales
@@ -35,10 +35,20 @@ def image_kinds(truth: Sequence[ImageTruth], difficulties: Sequence[str | None] 
         kinds["difficulty"] = {str(name): recorded == name for name in np.unique(recorded) if name}
     fewest = list(OBJECT_COUNTS.values())
     kinds["objects"] = _by_place(list(OBJECT_COUNTS), np.searchsorted(fewest, counts, side="right") - 1)
-    # Areas on the border of two ranges count in both for AP; here they are the larger.
-    sizes = np.searchsorted(AREA_RANGES[1:-1, 1], _largest_areas(truth), side="right")
+    sizes = size_places(_largest_areas(truth))
     kinds["largest"] = _by_place(list(AREA_NAMES[1:]), np.where(counts > 0, sizes, -1))
     return {name: masks for name, masks in kinds.items() if masks}
+
+
+def size_places(areas: Float[np.ndarray, " object"]) -> Int[np.ndarray, " object"]:
+    """0 for small, 1 for medium, 2 for large objects, by COCO's ranges of areas.
+
+    An area on the border of two ranges counts in both for AP; here it is the larger.
+
+    Args:
+        areas: in square pixels of `area_unit`.
+    """
+    return np.searchsorted(AREA_RANGES[1:-1, 1], areas, side="right")
 
 
 def _by_place(names: Sequence[str], places: np.ndarray) -> dict[str, np.ndarray]:

@@ -40,6 +40,7 @@ class AnchorGrid:
         boxes: xyxy in input pixels, level by level, row by row, `per_cell` anchors a cell; on the CPU.
         cells: side of each level's grid.
         per_cell: anchors per cell.
+        scales: anchor side per level as a share of the input, and of the last level's larger square.
     """
 
     def __init__(self, input_size_px: int, scales: Sequence[float] | None = None) -> None:
@@ -49,6 +50,7 @@ class AnchorGrid:
         generator = DefaultBoxGenerator(
             ASPECT_RATIOS, min_ratio=MIN_RATIO, max_ratio=MAX_RATIO, scales=list(scales) if scales else None
         )
+        self.scales = tuple(float(scale) for scale in generator.scales)
         counts = set(generator.num_anchors_per_location())
         self.per_cell = counts.pop()
         image = torch.empty(1, 3, input_size_px, input_size_px)

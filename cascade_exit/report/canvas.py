@@ -29,9 +29,9 @@ def plain_axes(axes: Axes, title: str = "") -> None:
         plain_title(axes, title)
 
 
-def plain_title(axes: Axes, title: str) -> None:
-    """A title at the left."""
-    axes.set_title(title, loc="left", fontsize=10, fontweight="bold")
+def plain_title(axes: Axes, title: str, pad_pt: float | None = None) -> None:
+    """A title at the left, as far above the axes as is asked for."""
+    axes.set_title(title, loc="left", fontsize=10, fontweight="bold", pad=pad_pt)
 
 
 def save_figure(figure: Figure, path: Path) -> None:

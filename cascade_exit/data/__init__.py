@@ -9,7 +9,14 @@ from cascade_exit.data.coco_set import read_coco
 from cascade_exit.data.config import DataConfig, RoleFiles
 from cascade_exit.data.corruptions import CorruptedStore
 from cascade_exit.data.images import read_image
-from cascade_exit.data.input import InputConfig, boxes_to_input, boxes_to_original, resize_image
+from cascade_exit.data.input import (
+    SMALLEST_PX,
+    InputConfig,
+    boxes_to_input,
+    boxes_to_original,
+    resize_image,
+    shrink_images,
+)
 from cascade_exit.data.inputs import read_inputs
 from cascade_exit.data.loaders import evaluation_loader, training_loader
 from cascade_exit.data.randomness import derive_seed
@@ -22,6 +29,7 @@ from cascade_exit.data.video import Video, require_av
 
 __all__ = [
     "ROLES",
+    "SMALLEST_PX",
     "AugmentConfig",
     "Batch",
     "BatchAugmenter",
@@ -54,5 +62,6 @@ __all__ = [
     "read_inputs",
     "require_av",
     "resize_image",
+    "shrink_images",
     "training_loader",
 ]

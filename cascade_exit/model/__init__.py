@@ -2,7 +2,7 @@
 
 from cascade_exit.model.anchors import AnchorGrid
 from cascade_exit.model.cascade import CascadeDetector, State
-from cascade_exit.model.config import FULL, BackboneConfig, ExitConfig, FullConfig, ModelConfig
+from cascade_exit.model.config import FULL, BackboneConfig, ExitConfig, FullConfig, LookConfig, ModelConfig
 from cascade_exit.model.costs import ExitCost, exit_costs
 from cascade_exit.model.decoding import DecodingConfig, Kept, decode, decode_kept
 from cascade_exit.model.digest import DIGEST_ANCHORS, Digest, make_digest, mean_confidence, mean_normalised_entropy
@@ -24,6 +24,7 @@ __all__ = [
     "FullConfig",
     "Kept",
     "LoadReport",
+    "LookConfig",
     "ModelConfig",
     "State",
     "decode",

@@ -15,9 +15,9 @@ class OptimizerConfig:
 
     Attributes:
         lr: learning rate of branches and heads at its highest.
-        trunk_lr_scale: factor on it for the trunk.
+        trunk_lr_scale: factor on it for the trunk (each trunk, of a model with looks).
         weight_decay: on convolution weights; norms and biases have none.
-        frozen_features: so many of the trunk's first features stay as they start, their batch norm included.
+        frozen_features: so many of each trunk's first features stay as they start, their batch norm included.
         gradient_clip: largest norm of the whole gradient; none: not clipped.
     """
 

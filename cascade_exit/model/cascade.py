@@ -129,10 +129,10 @@ class CascadeDetector(nn.Module):
             raise ValueError(
                 f"images must be uint8 [batch, 3, {size}, {size}], got {images.dtype} {list(images.shape)}"
             )
-        state = {"image": images}
+        state = {"images": images}
         for name, look in self.looks.items():
             if stages is None or name in stages:
-                state[f"image_{name}"] = shrink_images(images, look.size_px)  # type: ignore[arg-type]
+                state[f"images_{name}"] = shrink_images(images, look.size_px)  # type: ignore[arg-type]
         return state
 
     def advance(self, name: str, state: State) -> State:
@@ -140,12 +140,12 @@ class CascadeDetector(nn.Module):
         state = dict(state)
         if name in self.looks:
             trunk: Trunk = self.looks[name].trunk  # type: ignore[assignment]
-            state["trunk"], expansion = trunk.run(self.normalise(state.pop(f"image_{name}")), 0, len(trunk))
+            state["trunk"], expansion = trunk.run(self.normalise(state.pop(f"images_{name}")), 0, len(trunk))
             assert expansion is not None
             state["expansion"] = expansion
             return state
         start, stop = self.stage(name)
-        x = state["trunk"] if start else self.normalise(state.pop("image"))
+        x = state["trunk"] if start else self.normalise(state.pop("images"))
         if start <= self.lateral_at < stop:
             x, _ = self.trunk.run(x, start, self.lateral_at + 1)
             state["lateral"], start = x, self.lateral_at + 1

@@ -147,7 +147,9 @@ def changed_since(child: Manifest, parent: Path) -> str | None:
     manifest = None if kept else Manifest.read(parent)
     if manifest and manifest.times.started <= child.times.started:
         return None
-    recorded = {value for name, value in child.data.items() if name in _WEIGHTS or name.startswith("static ")}
+    recorded = {
+        value for name, value in child.data.items() if name in _WEIGHTS or name.startswith(("static ", "init "))
+    }
     if (kept or (parent / BEST).is_file()) and recorded:
         if _weights(parent, _changed(parent / DESCRIPTION if kept else parent / BEST)) in recorded:
             return None

@@ -10,7 +10,7 @@ from cascade_exit.data import ImageStore, load_roles
 from cascade_exit.data.rooms.config import COCO_CATEGORY_IDS
 from cascade_exit.runs import build, open_run
 from cascade_exit.tracking import finish_logger, make_logger
-from cascade_exit.training import CascadeModule, StartingWeights, TrainingSets, fit
+from cascade_exit.training import CascadeModule, TrainingSets, find_start, fit
 from tests.conftest import REPOSITORY
 
 EXPERIMENTS = sorted(path.stem for path in (REPOSITORY / "conf" / "experiment").glob("*.yaml"))
@@ -54,7 +54,7 @@ def test_one_step(name, rooms, tmp_path):
     with open_run("train", config, command=name, root=tmp_path) as run:
         logger = make_logger(config.logger, run)
         training = TrainingSets(sets["train"], sets["val"], ImageStore(), 0)
-        best = fit(config, training, StartingWeights("scratch", None, None), run, logger)
+        best = fit(config, training, find_start("init", "scratch", config.model, tmp_path), run, logger)
         finish_logger(logger, 0)
     rows = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == list(range(periods))

@@ -98,14 +98,14 @@ class CascadeDetector(nn.Module):
         return self.config.full if name == FULL else self.config.exits[name]
 
     @property
-    def networks(self) -> dict[str, nn.Module]:
+    def networks(self) -> dict[str, "CascadeDetector | Look"]:
         """The separate networks, each with a `trunk` and a `full`, by the exit that they end at."""
-        return {**self.looks, FULL: self}
+        return {**self.looks, FULL: self}  # type: ignore[dict-item]
 
     @property
     def trunks(self) -> list[Trunk]:
         """The trunk of each network."""
-        return [network.trunk for network in self.networks.values()]  # type: ignore[misc]
+        return [network.trunk for network in self.networks.values()]
 
     def normalise(self, images: UInt8[Tensor, "batch 3 row column"]) -> Tensor:
         """Scales images as the configuration says, to the floating point type of the weights."""

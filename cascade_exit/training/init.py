@@ -9,7 +9,7 @@ from torch import Tensor
 from torchvision.models import MobileNet_V3_Large_Weights, MobileNet_V3_Small_Weights, WeightsEnum
 from torchvision.models.detection import SSDLite320_MobileNet_V3_Large_Weights
 
-from cascade_exit.model import CascadeDetector, LoadReport, ModelConfig, load_what_fits, recognise
+from cascade_exit.model import CascadeDetector, LoadReport, Look, ModelConfig, load_what_fits, recognise
 from cascade_exit.model.checkpoint import detector_state, read_state_file
 from cascade_exit.runs import UserError
 from cascade_exit.runtime.detector import model_fingerprint, read_model
@@ -34,7 +34,7 @@ class StartingWeights:
     state: dict[str, Tensor] | None
     fingerprint: str | None
 
-    def load_into(self, detector: CascadeDetector) -> LoadReport | None:
+    def load_into(self, detector: CascadeDetector | Look) -> LoadReport | None:
         """Takes over what fits.
 
         Raises:

@@ -45,7 +45,7 @@ class Start:
         for name, network in detector.networks.items():
             weights = self.weights[name]
             part = replace(weights, state=None if weights.state is None else _part(weights.state, name))
-            report = part.load_into(network)  # type: ignore[arg-type]
+            report = part.load_into(network)
             if report is not None:
                 reports[name] = weights.source, _without_looks(report)
         if not reports:

@@ -43,7 +43,7 @@ def work(config: TrainConfig, call: Call) -> Path:
             if run.resumed:
                 console.print(f"Going on with {run.folder} (try {run.manifest.tries}).")
             elif report:
-                console.print(f"Starting from {report.summary()}.", highlight=False)
+                console.print(f"Starting from {report.sources}: {report.summary()}.", highlight=False)
             store = open_images(sets.values(), config.data, progress=True)
             training = TrainingSets(sets["train"], sets["val"], store, config.data.workers)
             _train(config, training, start, run, inputs)

@@ -71,14 +71,21 @@ class StartReport:
         reports = [report for _, report in self.networks.values()]
         return not self.scratch and not any(report.missing or report.other_shape for report in reports)
 
+    @property
+    def sources(self) -> str:
+        """Where the weights come from, for people."""
+        found = {name: source for name, (source, _) in self.networks.items()}
+        if not self.scratch and len(set(found.values())) == 1:
+            return next(iter(found.values()))
+        return ", ".join(f"{source} ({name})" for name, source in found.items())
+
     def summary(self) -> str:
-        """One line for people."""
-        several = len(self.networks) + len(self.scratch) > 1
-        lines = [
-            f"{f'{name} from ' if several else ''}{source}: {report.summary()}"
-            for name, (source, report) in self.networks.items()
-        ]
-        return "; ".join([*lines, *(f"{name} from scratch" for name in self.scratch)])
+        """One line for people, without the sources."""
+        reports = {name: report.summary() for name, (_, report) in self.networks.items()}
+        if len(reports) + len(self.scratch) == 1:
+            return reports[FULL]
+        reports |= dict.fromkeys(self.scratch, "from scratch")
+        return "; ".join(f"{name}: {summary}" for name, summary in reports.items())
 
 
 def find_start(key: str, sources: str | Mapping[str, str], model: ModelConfig, root: Path) -> Start:

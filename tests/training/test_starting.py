@@ -57,7 +57,8 @@ def test_two_static_detectors_make_two_looks(small, large, tmp_path):
     check_untrained(start, report, MODEL)
     tensors = len(small[1].state_dict())
     taken = f"{tensors} tensors taken over, 0 of another shape, 0 missing, 0 unused"
-    assert report.summary() == f"exit1 from {small[0]}: {taken}; full from {large[0]}: {taken}"
+    assert report.sources == f"{small[0]} (exit1), {large[0]} (full)"
+    assert report.summary() == f"exit1: {taken}; full: {taken}"
     assert list(start.fingerprints) == ["init exit1", "init full"]
     assert [folder.name for folder in start.folders.values()] == ["small", "large"]
 
@@ -68,9 +69,10 @@ def test_a_network_that_is_not_named_starts_from_scratch(small, tmp_path):
     torch.manual_seed(5)
     untouched = CascadeDetector(MODEL, CLASSES)
     assert torch.equal(network.trunk.features[0][0].weight, untouched.trunk.features[0][0].weight)
-    assert report.summary().endswith("0 unused; full from scratch")
+    assert report.sources == f"{small[0]} (exit1)"
+    assert report.summary().endswith("0 unused; full: from scratch")
     assert list(start.fingerprints) == ["init exit1"]
-    with pytest.raises(UserError, match=r"max_epochs=0 keeps the starting weights.*full from scratch"):
+    with pytest.raises(UserError, match=r"max_epochs=0 keeps the starting weights.*full: from scratch"):
         check_untrained(start, report, MODEL)
 
 
@@ -80,7 +82,8 @@ def test_one_source_starts_all_networks(large, tmp_path):
     assert torch.equal(network.trunk.features[3].block[0][0].weight, weight)
     assert torch.equal(network.looks["exit1"].trunk.features[3].block[0][0].weight, weight)
     assert list(start.fingerprints) == ["init"]
-    assert report.summary().startswith("exit1 from ")
+    assert report.sources == large[0]
+    assert report.summary().startswith("exit1: ")
 
 
 def test_a_model_with_looks_gives_each_network_its_own(tmp_path):
@@ -94,7 +97,8 @@ def test_a_model_with_looks_gives_each_network_its_own(tmp_path):
     # A static detector can start from it, too: from the network that ends at the full exit.
     _, report, static = started(folder, tmp_path, replace(MODEL, looks={}))
     assert torch.equal(static.trunk.features[3].block[0][0].weight, source.trunk.features[3].block[0][0].weight)
-    assert report.summary().startswith(f"{folder}: {len(static.state_dict())} tensors taken over")
+    assert report.sources == folder
+    assert report.summary().startswith(f"{len(static.state_dict())} tensors taken over")
 
 
 def test_nothing_starts_from_scratch(tmp_path):

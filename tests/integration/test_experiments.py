@@ -35,8 +35,10 @@ def test_the_contract_s_experiments_are_there():
         "single_exit_chair",
         "plan_chair",
         "phase1_chair",
+        "fast_chair",
         "static_multi13",
         "phase3_multi13",
+        "fast_multi13",
     } <= set(EXPERIMENTS)
 
 
@@ -49,6 +51,7 @@ def test_one_step(name, rooms, tmp_path):
     # Rooms of other classes are another set, in a folder of its own.
     root = f"{rooms[0]}_{'_'.join(drawn).replace(' ', '')}"
     words = [f"experiment={name}", "data=rooms", root, *rooms[1:], classes, *SMALL, f"trainer.max_epochs={periods}"]
+    words += [f"model.looks.{look}.size_px=64" for look in as_given.model.looks]
     config = build(TrainConfig, compose("train", words))
     sets = load_roles(config.data, ("train", "val"))
     with open_run("train", config, command=name, root=tmp_path) as run:

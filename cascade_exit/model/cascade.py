@@ -92,7 +92,7 @@ class CascadeDetector(nn.Module):
         return self.config.exits[self._before(name)].channels
 
     def _before(self, name: str) -> str:
-        return self.exit_names[self._place(name) - 1]
+        return self.exit_names[self.exit_names.index(name) - 1]
 
     def _exit_config(self, name: str) -> ExitConfig | FullConfig:
         return self.config.full if name == FULL else self.config.exits[name]
@@ -156,12 +156,9 @@ class CascadeDetector(nn.Module):
 
     def stage(self, name: str) -> tuple[int, int]:
         """First and, excluded, last of the trunk's features that lead to an exit on the trunk."""
-        before = [exit_.after for other, exit_ in self.config.exits.items() if self._place(other) < self._place(name)]
-        stop = len(self.trunk) if name == FULL else self.config.exits[name].after + 1
-        return before[-1] + 1 if before else 0, stop
-
-    def _place(self, name: str) -> int:
-        return self.exit_names.index(name)
+        stops = {other: exit_.after + 1 for other, exit_ in self.config.exits.items()} | {FULL: len(self.trunk)}
+        place = list(stops).index(name)
+        return [0, *stops.values()][place], stops[name]
 
     def answer(self, name: str, state: State, trunk_gradient: float = 1.0) -> tuple[ExitOutput, State]:
         """Answers at exit `name`, whose stage was run.
@@ -196,7 +193,7 @@ class CascadeDetector(nn.Module):
         state = {key: value for key, value in state.items() if key not in ("context", "class_logits", "box_deltas")}
         if name == FULL:
             return state
-        after = self._exit_config(self.exit_names[self._place(name) + 1])
+        after = self._exit_config(self.exit_names[self.exit_names.index(name) + 1])
         if after.context != "none":
             state["context"] = _context_map(after.context, branch, output, self.grid.cells[0], self.grid.per_cell)
         if after.refinement == "residual":
@@ -214,7 +211,8 @@ class CascadeDetector(nn.Module):
 
     def running(self, wanted: Collection[str]) -> tuple[str, ...]:
         """Stages that must run so that the wanted exits can answer, from shallow to deep; other looks are passed by."""
-        answering, deepest = self.answering(wanted), max(map(self._place, wanted))
+        answering = self.answering(wanted)
+        deepest = max((self.exit_names.index(name) for name in wanted), default=-1)
         return tuple(name for name in self.exit_names[: deepest + 1] if name in answering or name not in self.looks)
 
     def forward(

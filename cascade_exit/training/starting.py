@@ -11,8 +11,6 @@ from cascade_exit.training.init import StartingWeights, starting_weights, weight
 
 LOOKS = "looks."
 TORCHVISION = ("imagenet", "coco")
-# What decides about the pixels that weights have learnt with, beside the size.
-INPUT_KEYS = ("scaling", "resize")
 
 
 @dataclass(frozen=True)
@@ -127,13 +125,24 @@ def check_untrained(start: Start, report: StartReport | None, model: ModelConfig
         got = "nothing" if report is None else report.summary()
         raise UserError(f"trainer.max_epochs=0 keeps the starting weights, which must be complete; taken over: {got}")
     for name, folder in start.folders.items():
-        source = read_model(folder).model
-        seen = {f"model.input.{key}": [getattr(of.input, key) for of in (source, model)] for key in INPUT_KEYS}
-        key = f"model.looks.{name}.anchor_scales" if name in model.looks else "model.anchor_scales"
-        seen[key] = [of.looks[name].anchor_scales if name in of.looks else of.anchor_scales for of in (source, model)]
-        for key, (theirs, ours) in seen.items():
-            if theirs != ours:
-                raise UserError(f"{key} must be {theirs}, with which the weights of {folder} have learnt, got {ours}")
+        theirs, ours = (_seen_by(name, of) for of in (read_model(folder).model, model))
+        for key, value in ours.items():
+            if theirs[key] != value:
+                raise UserError(
+                    f"trainer.max_epochs=0 keeps the starting weights: {key} of {name} must be {theirs[key]}, with "
+                    f"which the weights of {folder} have learnt, got {value}"
+                )
+
+
+def _seen_by(name: str, model: ModelConfig) -> dict[str, object]:
+    """What decides about the pixels and anchors of the network that ends at an exit: a look, or else the full one."""
+    look = model.looks.get(name)
+    return {
+        "size_px": look.size_px if look else model.input.size_px,
+        "anchor_scales": look.anchor_scales if look else model.anchor_scales,
+        "scaling": model.input.scaling,
+        "resize": model.input.resize,
+    }
 
 
 def _part(state: Mapping[str, object], name: str) -> dict:

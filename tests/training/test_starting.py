@@ -113,13 +113,13 @@ def test_a_source_that_is_not_there_is_named(tmp_path):
         find_start("init", {"exit1": "nowhere"}, MODEL, tmp_path)
 
 
+SCALES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 OTHERS = [
-    (replace(MODEL, input=InputConfig(SIZE_PX, scaling="symmetric")), r"model\.input\.scaling must be imagenet"),
-    (replace(MODEL, input=InputConfig(SIZE_PX, "letterbox")), r"model\.input\.resize must be stretch"),
-    (
-        replace(MODEL, looks={"exit1": LookConfig(LOOK_PX, NARROW, (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7))}),
-        r"model\.looks\.exit1\.anchor_scales must be None",
-    ),
+    (replace(MODEL, input=InputConfig(SIZE_PX + 32)), f"size_px of full must be {SIZE_PX}, .* got {SIZE_PX + 32}"),
+    (replace(MODEL, looks={"exit1": LookConfig(LOOK_PX + 8, NARROW)}), f"size_px of exit1 must be {LOOK_PX}, "),
+    (replace(MODEL, looks={"exit1": LookConfig(LOOK_PX, NARROW, SCALES)}), "anchor_scales of exit1 must be None, "),
+    (replace(MODEL, input=InputConfig(SIZE_PX, scaling="symmetric")), "scaling of exit1 must be imagenet, "),
+    (replace(MODEL, input=InputConfig(SIZE_PX, "letterbox")), "resize of exit1 must be stretch, "),
 ]
 
 

@@ -120,6 +120,8 @@ def test_a_look_that_is_not_asked_is_not_run():
     other.remove()
     close(alone["full"], model(images)["full"])
     assert set(model.start(images)) == {"images", "images_exit1"}
+    # And one that was asked leaves nothing behind.
+    assert set(model.answer("exit1", model.advance("exit1", model.start(images)))[1]) == {"images"}
     assert set(model.start(images, ("exit2", "full"))) == {"images"}
 
 

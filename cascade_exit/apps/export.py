@@ -40,7 +40,7 @@ def work(config: ExportConfig, call: Call) -> Path:
 def _details(config: ExportConfig, manifest: Manifest) -> dict[str, Any]:
     return {
         "starting_weights": {
-            "init": Path(str(manifest.config.get("init", ""))).name,
+            "init": _last_names(manifest.config.get("init", "")),
             "origin": config.origin,
             "licence": config.licence,
         },
@@ -52,6 +52,13 @@ def _details(config: ExportConfig, manifest: Manifest) -> dict[str, Any]:
             "data": manifest.data,
         },
     }
+
+
+def _last_names(init: Any) -> Any:
+    """Sources of starting weights without the folders of the machine that they lay on."""
+    if isinstance(init, dict):
+        return {name: _last_names(source) for name, source in init.items()}
+    return Path(str(init)).name
 
 
 def _portable(command: str) -> str:

@@ -10,18 +10,18 @@ from cascade_exit.config import Call, TrainConfig
 from cascade_exit.data import load_roles, open_images
 from cascade_exit.model.checkpoint import read_checkpoint
 from cascade_exit.orchestration import run_verb
-from cascade_exit.runs import Run, UserError, find_run
+from cascade_exit.runs import Run
 from cascade_exit.runtime import Detector, detect_set
 from cascade_exit.runtime.detector import model_id
 from cascade_exit.tracking import log_figures, tracked
 from cascade_exit.training import (
     CascadeModule,
-    StartingWeights,
+    Start,
     TrainingSets,
     check_trainer,
+    check_untrained,
+    find_start,
     fit,
-    starting_weights,
-    weights_of_run,
 )
 
 
@@ -30,24 +30,25 @@ def work(config: TrainConfig, call: Call) -> Path:
     console = people()
     check_trainer(config)
     config = replace(config, logger=replace(config.logger, group=config.logger.group or call.choice("experiment")))
-    weights, start = _start(config)
+    start = find_start(*_sources(config), config.model, Path(config.runs_root))
     # Built once for its own checks, so that a model that cannot be built is refused before any data is read; hence
     # with boxes that nobody has counted yet.
     classes = config.data.classes
-    report = weights.load_into(CascadeModule(config, classes, (1,) * len(classes)).detector, classes)
+    report = start.load_into(CascadeModule(config, classes, (1,) * len(classes)).detector, classes)
+    if not config.trainer.max_epochs:
+        check_untrained(start, report, config.model)
     sets = load_roles(config.data, ("train", "val"), progress=True)
-    fingerprints: dict[str, str] = {role: images.fingerprint for role, images in sets.items()}
-    if weights.fingerprint:
-        fingerprints["init"] = weights.fingerprint
-    with open_call(config, call, fingerprints, [model_id(start)] if start else []) as run:
+    fingerprints = {role: images.fingerprint for role, images in sets.items()} | start.fingerprints
+    inputs = list(dict.fromkeys(start.folders.values()))
+    with open_call(config, call, fingerprints, [model_id(folder) for folder in inputs]) as run:
         if not run.finished:
             if run.resumed:
                 console.print(f"Going on with {run.folder} (try {run.manifest.tries}).")
             elif report:
-                console.print(f"Starting from {weights.source}: {report.summary()}.", highlight=False)
+                console.print(f"Starting from {report.sources}: {report.summary()}.", highlight=False)
             store = open_images(sets.values(), config.data, progress=True)
             training = TrainingSets(sets["train"], sets["val"], store, config.data.workers)
-            _train(config, training, weights, run, [start] if start else [])
+            _train(config, training, start, run, inputs)
             if not run.writes:  # a further process of a distributed run has done its part
                 return run.folder
         for line in run.manifest.warnings:
@@ -56,21 +57,14 @@ def work(config: TrainConfig, call: Call) -> Path:
     return run.folder
 
 
-def _start(config: TrainConfig) -> tuple[StartingWeights, Path | None]:
-    """Starting weights, and the folder of the run or kept model that they come from."""
-    reference = config.run or config.init
-    if not config.run and (reference in ("scratch", "imagenet", "coco") or Path(reference).expanduser().is_file()):
-        return starting_weights(reference, config.model), None
-    try:
-        folder = find_run(reference, Path(config.runs_root))
-    except UserError as error:
-        raise UserError(f"{'run' if config.run else 'init'}={reference}: no such file or run: {error}") from error
-    return weights_of_run(reference, folder), folder
+def _sources(config: TrainConfig) -> tuple[str, str | dict[str, str]]:
+    """The key that says where to start, and what it says."""
+    return ("run", config.run) if config.run else ("init", config.init)
 
 
-def _train(config: TrainConfig, sets: TrainingSets, weights: StartingWeights, run: Run, inputs: list[Path]) -> None:
+def _train(config: TrainConfig, sets: TrainingSets, start: Start, run: Run, inputs: list[Path]) -> None:
     with tracked(config.logger, run, inputs) as logger:
-        best = fit(config, sets, weights, run, logger)
+        best = fit(config, sets, start, run, logger)
         if not run.writes:
             return
         detector = Detector(read_checkpoint(best))

@@ -40,13 +40,14 @@ class TrainConfig(TrainingConfig, RunPlace):
     Attributes:
         data: the set, with its roles.
         logger: where measures go besides the run's own record.
-        init: scratch, imagenet, coco, a file of weights, or a run.
+        init: scratch, imagenet, coco, a file of weights, or a run; for a model with looks also one of these for each
+            of its networks, by the exit that it ends at.
         run: go on from this finished run with its weights, as a new run.
     """
 
     data: DataConfig = field(default_factory=DataConfig)
     logger: LoggerConfig = not_identity(default_factory=LoggerConfig)
-    init: str = not_identity("scratch")
+    init: str | dict[str, str] = not_identity("scratch")
     run: str | None = not_identity(None)
 
     def __post_init__(self) -> None:
@@ -55,19 +56,27 @@ class TrainConfig(TrainingConfig, RunPlace):
         missing = [name for name in self.model.exit_names if name not in self.loss.exit_weights]
         if missing:
             raise ValueError(f"loss.exit_weights must give a weight to {', '.join(missing)}")
-        if (
-            self.schedule.static.share == 0
-            and self.schedule.exits.share > 0
-            and self.init == "scratch"
-            and not self.run
-        ):
+        scratch = self._from_scratch()
+        if self.schedule.static.share == 0 and self.schedule.exits.share > 0 and FULL in scratch:
             raise ValueError(
                 "schedule.static.share must be above 0 with init=scratch: exits would learn on a random trunk"
             )
-        if self.optimizer.frozen_features and self.init == "scratch" and not self.run:
-            raise ValueError("optimizer.frozen_features must be 0 with init=scratch: random features would never learn")
+        if self.optimizer.frozen_features and scratch:
+            which = "" if isinstance(self.init, str) else f" ({', '.join(scratch)})"
+            raise ValueError(
+                f"optimizer.frozen_features must be 0 with init=scratch{which}: random features would never learn"
+            )
         if self.loss.exit_weights[FULL] <= 0 and self.schedule.static.share > 0:
             raise ValueError(f"loss.exit_weights.{FULL} must be above 0 where schedule.static has a share")
+
+    def _from_scratch(self) -> list[str]:
+        """The exits at which networks end that start from nothing."""
+        networks = [*self.model.looks, FULL]
+        if isinstance(self.init, str):
+            return networks if self.init == "scratch" and not self.run else []
+        if unknown := [name for name in self.init if name not in networks]:
+            raise ValueError(f"init must name networks of the model ({', '.join(networks)}), got {', '.join(unknown)}")
+        return [] if self.run else [name for name in networks if self.init.get(name, "scratch") == "scratch"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,14 @@ from cascade_exit.data.config import DataConfig, RoleFiles
 from cascade_exit.data.corruptions import CorruptedStore
 from cascade_exit.data.image_hash import perceptual_hash
 from cascade_exit.data.images import read_image
-from cascade_exit.data.input import InputConfig, boxes_to_input, boxes_to_original, resize_image
+from cascade_exit.data.input import (
+    SMALLEST_PX,
+    InputConfig,
+    boxes_to_input,
+    boxes_to_original,
+    resize_image,
+    shrink_images,
+)
 from cascade_exit.data.inputs import read_inputs
 from cascade_exit.data.loaders import evaluation_loader, training_loader
 from cascade_exit.data.near_duplicates import NEAR_BITS, HashedRole, NearDuplicate, find_near_duplicates, hash_roles
@@ -26,6 +33,7 @@ from cascade_exit.data.video import Video, require_av
 __all__ = [
     "NEAR_BITS",
     "ROLES",
+    "SMALLEST_PX",
     "AugmentConfig",
     "Batch",
     "BatchAugmenter",
@@ -66,5 +74,6 @@ __all__ = [
     "read_inputs",
     "require_av",
     "resize_image",
+    "shrink_images",
     "training_loader",
 ]

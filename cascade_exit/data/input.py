@@ -8,6 +8,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transform
 
+# The network's largest stride.
+SMALLEST_PX = 32
+
 
 @dataclass(frozen=True)
 class InputConfig:
@@ -28,8 +31,8 @@ class InputConfig:
     scaling: Literal["imagenet", "symmetric"] = "imagenet"
 
     def __post_init__(self) -> None:
-        if self.size_px < 32:
-            raise ValueError(f"size_px must be at least 32, got {self.size_px}")
+        if self.size_px < SMALLEST_PX:
+            raise ValueError(f"size_px must be at least {SMALLEST_PX}, got {self.size_px}")
 
     @property
     def fill(self) -> tuple[int, int, int]:
@@ -74,6 +77,15 @@ def resize_image(image_u8: UInt8[Tensor, "3 height width"], input: InputConfig) 
     canvas = canvas.repeat(1, input.size_px, input.size_px)
     canvas[:, top : top + height, left : left + width] = resized
     return canvas
+
+
+def shrink_images(images: UInt8[Tensor, "batch 3 row column"], size_px: int) -> UInt8[Tensor, "batch 3 size size"]:
+    """Brings images at input size down to a smaller square (bilinear with antialiasing).
+
+    What a smaller image shows follows from the input, not from the photo: so it is the same in training, whose
+    augmentation ends at the input size, and at work.
+    """
+    return transform.resize(images, [size_px, size_px], antialias=True)
 
 
 def boxes_to_input(

@@ -48,7 +48,7 @@ class CascadeConfig:
 
 @dataclass(frozen=True)
 class DistillConfig:
-    """Pull of every exit towards the last one.
+    """Pull of every exit towards the last one, on whose anchors it answers or from whose detections it learns.
 
     Attributes:
         weight: share in the total; 0 switches the term off.

@@ -16,6 +16,7 @@ from cascade_exit.losses.distill import distill_loss
 from cascade_exit.losses.diversity import diversity_loss
 from cascade_exit.losses.matching import match_anchors
 from cascade_exit.losses.multibox import multibox_loss
+from cascade_exit.losses.projection import project
 from cascade_exit.model.output import ExitOutput
 
 
@@ -45,8 +46,8 @@ class CascadeCriterion:
         boxes_per_class: boxes of each class in the training data, where `class_balance_beta` asks for them.
 
     Raises:
-        ValueError: an exit has no weight or no anchors, exits with different anchors are to learn from each other, or
-            classes are to be balanced and nobody says how many boxes they have.
+        ValueError: an exit has no weight or no anchors, the cascade term ties exits with different anchors, or classes
+            are to be balanced and nobody says how many boxes they have.
     """
 
     def __init__(
@@ -61,9 +62,14 @@ class CascadeCriterion:
         self.config = config
         self.exit_names = tuple(exit_names)
         self._grids, self._grid_of_exit = _distinct_grids(anchors_by_exit, exit_names)
-        self._require_one_grid()
         self._focal = config.focal if config.classification == "focal" else None
         self._label_weights = _label_weights(config, boxes_per_class)
+        if config.cascade.weight > 0 and len(self._grids) > 1:
+            sizes = ", ".join(f"{name} {len(self._grids[grid])}" for name, grid in self._grid_of_exit.items())
+            raise ValueError(
+                f"loss.cascade.weight must be 0 where exits have different anchors ({sizes}), got "
+                f"{config.cascade.weight}: the term compares what two exits say about the same anchor"
+            )
 
     def __call__(
         self, outputs: Mapping[str, ExitOutput], targets: Targets, active: Collection[str] | None = None
@@ -144,22 +150,18 @@ class CascadeCriterion:
         if teacher not in outputs:
             return ()
         students = [name for name in learning if name != teacher]
-        return (distill_loss(outputs[name], outputs[teacher], self.config.distill) for name in students)
+        return (self._distill_one(outputs[name], outputs[teacher], name, teacher) for name in students)
+
+    def _distill_one(self, student: ExitOutput, taught: ExitOutput, name: str, teacher: str) -> Float[Tensor, ""]:
+        own, other = self._grid_of_exit[name], self._grid_of_exit[teacher]
+        if own != other:
+            grids = self._grids_on(student.class_logits.device)
+            taught = project(taught, grids[other], grids[own], self.config.matcher_iou)
+        return distill_loss(student, taught, self.config.distill)
 
     def _grids_on(self, device: torch.device) -> list[Tensor]:
         self._grids = [grid.to(device) for grid in self._grids]
         return self._grids
-
-    def _require_one_grid(self) -> None:
-        if len(self._grids) == 1:
-            return
-        for term, weight in (("cascade", self.config.cascade.weight), ("distill", self.config.distill.weight)):
-            if weight > 0:
-                sizes = ", ".join(f"{name} {len(self._grids[grid])}" for name, grid in self._grid_of_exit.items())
-                raise ValueError(
-                    f"loss.{term}.weight must be 0 where exits have different anchors ({sizes}), got {weight}: the "
-                    f"term compares what two exits say about the same anchor"
-                )
 
     @staticmethod
     def _in_order(what: str, names: Collection[str], known: Sequence[str]) -> tuple[str, ...]:

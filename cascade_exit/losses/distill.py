@@ -24,7 +24,7 @@ def distill_loss(student: ExitOutput, teacher: ExitOutput, config: DistillConfig
 
     Args:
         student: answer of a shallower exit.
-        teacher: answer of the last exit; no gradient reaches it.
+        teacher: answer of the last exit, on the student's anchors (see `project`); no gradient reaches it.
         config: temperature, box weight, anchor weighting; its `weight` is not applied here.
 
     Raises:

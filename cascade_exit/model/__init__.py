@@ -2,10 +2,11 @@
 
 from cascade_exit.model.anchors import AnchorGrid
 from cascade_exit.model.cascade import CascadeDetector, State
-from cascade_exit.model.config import FULL, BackboneConfig, ExitConfig, FullConfig, ModelConfig
+from cascade_exit.model.config import FULL, BackboneConfig, ExitConfig, FullConfig, LookConfig, ModelConfig
 from cascade_exit.model.costs import ExitCost, exit_costs
 from cascade_exit.model.decoding import DecodingConfig, Kept, decode, decode_kept
 from cascade_exit.model.digest import DIGEST_ANCHORS, Digest, make_digest, mean_confidence, mean_normalised_entropy
+from cascade_exit.model.exits import Look
 from cascade_exit.model.output import Detections, ExitOutput
 from cascade_exit.model.weights import LoadReport, from_torchvision, load_what_fits, recognise, to_torchvision
 
@@ -24,6 +25,8 @@ __all__ = [
     "FullConfig",
     "Kept",
     "LoadReport",
+    "Look",
+    "LookConfig",
     "ModelConfig",
     "State",
     "decode",

@@ -1,4 +1,4 @@
-"""Default boxes of SSDLite, one grid per input size, shared by exits of that size."""
+"""Default boxes of SSDLite, one grid per size that the image is seen at, shared by exits of that size."""
 
 import math
 from collections.abc import Sequence
@@ -32,9 +32,10 @@ class AnchorGrid:
     them by up to a pixel.
 
     Args:
-        input_size_px: side of the network's input.
+        input_size_px: side of the network's input, in whose pixels the anchors lie.
         scales: anchor side per level as a share of the input, and one more for the last level's larger square
             (LEVELS + 1 numbers); None: SSDLite's.
+        seen_size_px: side that the exit sees the input at, which decides the number of cells; None: the input's own.
 
     Attributes:
         boxes: xyxy in input pixels, level by level, row by row, `per_cell` anchors a cell; on the CPU.
@@ -43,9 +44,11 @@ class AnchorGrid:
         scales: anchor side per level as a share of the input, and of the last level's larger square.
     """
 
-    def __init__(self, input_size_px: int, scales: Sequence[float] | None = None) -> None:
+    def __init__(
+        self, input_size_px: int, scales: Sequence[float] | None = None, seen_size_px: int | None = None
+    ) -> None:
         self.input_size_px = input_size_px
-        self.cells = level_cells(input_size_px)
+        self.cells = level_cells(seen_size_px or input_size_px)
         # min_ratio/max_ratio give SSDLite's scales where none are set.
         generator = DefaultBoxGenerator(
             ASPECT_RATIOS, min_ratio=MIN_RATIO, max_ratio=MAX_RATIO, scales=list(scales) if scales else None

@@ -1,4 +1,4 @@
-"""The cascade: one trunk, several exits, each with an answer for every anchor."""
+"""The cascade: one trunk, several exits, each with an answer for every anchor; before it, looks at a smaller image."""
 
 from collections.abc import Collection, Mapping
 
@@ -6,13 +6,11 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor, nn
 
-from cascade_exit.model.anchors import LEVELS, AnchorGrid
+from cascade_exit.data import shrink_images
+from cascade_exit.model.anchors import AnchorGrid
 from cascade_exit.model.backbone import Trunk
-from cascade_exit.model.branch import Branch, Pyramid
 from cascade_exit.model.config import FULL, Context, ExitConfig, FullConfig, ModelConfig
-from cascade_exit.model.context import ContextFusion
-from cascade_exit.model.head import BACKGROUND_LOGIT, Head, fill_background
-from cascade_exit.model.layers import extra_block, init_ssdlite
+from cascade_exit.model.exits import EarlyExit, FullExit, Look
 from cascade_exit.model.output import ExitOutput
 
 # Mean and standard deviation per channel, of images in [0, 1].
@@ -22,8 +20,6 @@ SCALING = {
 }
 # Everything that later stages need of earlier ones, batch first: it can be indexed to go on with some images only.
 State = dict[str, Tensor]
-# SSDLite's levels above the trunk.
-EXTRA_CHANNELS = (512, 256, 256, 128)
 
 
 def _scale_gradient(x: Tensor, factor: float) -> Tensor:
@@ -42,75 +38,6 @@ def _context_map(kind: Context, branch: Tensor, output: ExitOutput, cells: int, 
     return logits.reshape(len(logits), cells, cells, -1).permute(0, 3, 1, 2)
 
 
-class EarlyExit(nn.Module):
-    """Branch, levels and heads of one early exit."""
-
-    def __init__(
-        self,
-        config: ExitConfig,
-        trunk: Trunk,
-        lateral_channels: int,
-        context_channels: int | None,
-        grid: AnchorGrid,
-        labels: int,
-    ) -> None:
-        super().__init__()
-        channels, stride_px = trunk.channels(config.after), trunk.strides_px[config.after]
-        self.coarse = stride_px > 16
-        self.fuse = ContextFusion(context_channels, channels) if context_channels is not None else None
-        self.branch = Branch(config, channels, stride_px)
-        self.pyramid = None
-        level_channels = [config.channels]
-        if config.pyramid:
-            self.pyramid = Pyramid(config.channels, lateral_channels if self.coarse else None, config.coarse_depth)
-            level_channels = self.pyramid.level_channels
-        self.head = Head(level_channels, grid.per_cell, labels, corrects=config.refinement == "residual")
-        self.anchors = len(grid.boxes)
-        # An exit that corrects another leaves the answers of the anchors that it does not look at.
-        self.background_logit = BACKGROUND_LOGIT if config.refinement == "fresh" else 0.0
-        self.first_anchor = grid.cells[0] ** 2 * grid.per_cell if self.coarse else 0
-
-    def forward(self, trunk_map: Tensor, finer: Tensor | None, context: Tensor | None) -> tuple[ExitOutput, Tensor]:
-        """The exit's answer and its branch map."""
-        if self.fuse is not None:
-            assert context is not None
-            trunk_map = self.fuse(trunk_map, context)
-        branch = self.branch(trunk_map)
-        if self.pyramid is not None:
-            return self.head(self.pyramid(branch, finer)), branch
-        output = self.head([branch])
-        return fill_background(output, self.anchors, self.first_anchor, self.background_logit), branch
-
-
-class FullExit(nn.Module):
-    """The last exit: SSDLite's extra levels and heads on the whole trunk."""
-
-    def __init__(
-        self, config: FullConfig, trunk: Trunk, context_channels: int | None, grid: AnchorGrid, labels: int
-    ) -> None:
-        super().__init__()
-        last = trunk.channels(len(trunk) - 1)
-        self.fuse = ContextFusion(context_channels, last) if context_channels is not None else None
-        self.extras = nn.ModuleList()
-        channels = [trunk.expansion_channels, last]
-        for out in EXTRA_CHANNELS:
-            self.extras.append(extra_block(channels[-1], out))
-            channels.append(out)
-        init_ssdlite(self.extras)
-        assert len(channels) == LEVELS
-        self.head = Head(channels, grid.per_cell, labels, corrects=config.refinement == "residual")
-
-    def forward(self, expansion: Tensor, last: Tensor, context: Tensor | None) -> ExitOutput:
-        """The answer from SSDLite's six maps."""
-        if self.fuse is not None:
-            assert context is not None
-            last = self.fuse(last, context)
-        levels = [expansion, last]
-        for block in self.extras:
-            levels.append(block(levels[-1]))
-        return self.head(levels)
-
-
 class CascadeDetector(nn.Module):
     """A detector that can answer at every exit.
 
@@ -122,7 +49,9 @@ class CascadeDetector(nn.Module):
 
     Attributes:
         exit_names: from shallow to deep; the last is `full`.
-        grid: the anchors, shared by all exits.
+        grid: the anchors of all exits on the trunk.
+        grids: the anchors of each exit; those of a look lie in pixels of the input, too.
+        looks: the exits on a smaller image, by name.
     """
 
     def __init__(self, config: ModelConfig, classes: int) -> None:
@@ -133,6 +62,11 @@ class CascadeDetector(nn.Module):
         self.exit_names = config.exit_names
         self.grid = AnchorGrid(config.input.size_px, config.anchor_scales)
         self.trunk = Trunk(config.backbone)
+        self.looks = nn.ModuleDict(
+            {name: Look(look, config.input.size_px, classes + 1) for name, look in config.looks.items()}
+        )
+        self.grids: dict[str, AnchorGrid] = dict.fromkeys(self.exit_names, self.grid)
+        self.grids |= {name: look.grid for name, look in self.looks.items()}  # type: ignore[misc]
         # The finer map of a coarse exit: where the first exit stands, else the last map at the anchors' stride.
         places = [exit_.after for exit_ in config.exits.values()]
         fine_places = [place for place in places if self.trunk.strides_px[place] == 16]
@@ -163,6 +97,16 @@ class CascadeDetector(nn.Module):
     def _exit_config(self, name: str) -> ExitConfig | FullConfig:
         return self.config.full if name == FULL else self.config.exits[name]
 
+    @property
+    def networks(self) -> dict[str, "CascadeDetector | Look"]:
+        """The separate networks, each with a `trunk` and a `full`, by the exit that they end at."""
+        return {**self.looks, FULL: self}  # type: ignore[dict-item]
+
+    @property
+    def trunks(self) -> list[Trunk]:
+        """The trunk of each network."""
+        return [network.trunk for network in self.networks.values()]
+
     def normalise(self, images: UInt8[Tensor, "batch 3 row column"]) -> Tensor:
         """Scales images as the configuration says, to the floating point type of the weights."""
         # Constants, not buffers: an average over weights would wear buffers down by rounding.
@@ -170,8 +114,12 @@ class CascadeDetector(nn.Module):
         mean, std = (like.new_tensor(values).view(3, 1, 1) * 255 for values in SCALING[self.config.input.scaling])
         return (images.to(like.dtype) - mean) / std
 
-    def start(self, images: UInt8[Tensor, "batch 3 row column"]) -> State:
-        """State before the first stage.
+    def start(self, images: UInt8[Tensor, "batch 3 row column"], stages: Collection[str] | None = None) -> State:
+        """State before the first stage: the pixels that the stages take, unscaled.
+
+        Args:
+            images: RGB at the input size, 0 to 255.
+            stages: that will be run; all where none are named. Looks among the others get no pixels.
 
         Raises:
             ValueError: the images are not uint8, or not of the input's size.
@@ -181,15 +129,23 @@ class CascadeDetector(nn.Module):
             raise ValueError(
                 f"images must be uint8 [batch, 3, {size}, {size}], got {images.dtype} {list(images.shape)}"
             )
-        return {"trunk": self.normalise(images)}
+        state = {"images": images}
+        for name, look in self.looks.items():
+            if stages is None or name in stages:
+                state[f"images_{name}"] = shrink_images(images, look.size_px)  # type: ignore[arg-type]
+        return state
 
     def advance(self, name: str, state: State) -> State:
         """Runs the stage that ends at exit `name`."""
-        index = self.exit_names.index(name)
-        start = 0 if index == 0 else self.config.exits[self.exit_names[index - 1]].after + 1
-        stop = len(self.trunk) if name == FULL else self.config.exits[name].after + 1
         state = dict(state)
-        x = state["trunk"]
+        if name in self.looks:
+            trunk: Trunk = self.looks[name].trunk  # type: ignore[assignment]
+            state["trunk"], expansion = trunk.run(self.normalise(state.pop(f"images_{name}")), 0, len(trunk))
+            assert expansion is not None
+            state["expansion"] = expansion
+            return state
+        start, stop = self.stage(name)
+        x = state["trunk"] if start else self.normalise(state.pop("images"))
         if start <= self.lateral_at < stop:
             x, _ = self.trunk.run(x, start, self.lateral_at + 1)
             state["lateral"], start = x, self.lateral_at + 1
@@ -198,17 +154,26 @@ class CascadeDetector(nn.Module):
             state["expansion"] = expansion
         return state
 
+    def stage(self, name: str) -> tuple[int, int]:
+        """First and, excluded, last of the trunk's features that lead to an exit on the trunk."""
+        stops = {other: exit_.after + 1 for other, exit_ in self.config.exits.items()} | {FULL: len(self.trunk)}
+        place = list(stops).index(name)
+        return [0, *stops.values()][place], stops[name]
+
     def answer(self, name: str, state: State, trunk_gradient: float = 1.0) -> tuple[ExitOutput, State]:
         """Answers at exit `name`, whose stage was run.
 
         Args:
             name: the exit.
             state: as `advance` left it.
-            trunk_gradient: factor on the gradient that this exit sends into the trunk.
+            trunk_gradient: factor on the gradient that this exit sends into the trunk; a look has its own, and none.
 
         Returns:
             The answer, and the state with what the next exit may look at.
         """
+        if name in self.looks:
+            output = self.looks[name].full(state["expansion"], state["trunk"], None)  # type: ignore[operator]
+            return output, {key: value for key, value in state.items() if key not in ("trunk", "expansion")}
         config, context = self._exit_config(name), state.get("context")
         trunk = _scale_gradient(state["trunk"], trunk_gradient)
         if name == FULL:
@@ -238,11 +203,17 @@ class CascadeDetector(nn.Module):
     def answering(self, wanted: Collection[str]) -> tuple[str, ...]:
         """Exits that must answer so that the wanted exits can, from shallow to deep."""
         needed = set(wanted)
-        for name in reversed(self.exit_names):
+        for name in (FULL, *reversed(self.config.exits)):
             config = self._exit_config(name)
             if name in needed and (config.context != "none" or config.refinement == "residual"):
                 needed.add(self._before(name))
         return tuple(name for name in self.exit_names if name in needed)
+
+    def running(self, wanted: Collection[str]) -> tuple[str, ...]:
+        """Stages that must run so that the wanted exits can answer, from shallow to deep; other looks are passed by."""
+        answering = self.answering(wanted)
+        deepest = max((self.exit_names.index(name) for name in wanted), default=-1)
+        return tuple(name for name in self.exit_names[: deepest + 1] if name in answering or name not in self.looks)
 
     def forward(
         self,
@@ -266,10 +237,9 @@ class CascadeDetector(nn.Module):
         wanted = self.exit_names if exits is None else exits
         if unknown := set(wanted) - set(self.exit_names):
             raise ValueError(f"exits must be among {', '.join(self.exit_names)}, got {', '.join(sorted(unknown))}")
-        state, outputs, answering = self.start(images), {}, self.answering(wanted)
-        for name in self.exit_names:
-            if not any(later in wanted for later in self.exit_names[self.exit_names.index(name) :]):
-                break
+        running, answering = self.running(wanted), self.answering(wanted)
+        state, outputs = self.start(images, running), {}
+        for name in running:
             state = self.advance(name, state)
             if name in answering:
                 outputs[name], state = self.answer(name, state, (trunk_gradient or {}).get(name, 1.0))

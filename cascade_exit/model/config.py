@@ -5,7 +5,7 @@ from typing import Literal
 
 from torchvision.models.mobilenetv3 import InvertedResidualConfig, _mobilenet_v3_conf
 
-from cascade_exit.data import InputConfig
+from cascade_exit.data import SMALLEST_PX, InputConfig
 from cascade_exit.model.anchors import FIRST_STRIDE_PX, LEVELS
 from cascade_exit.model.attention import Attention
 
@@ -127,6 +127,35 @@ class FullConfig:
 
 
 @dataclass(frozen=True)
+class LookConfig:
+    """An early exit before the trunk: SSDLite on the image at a smaller size, with a backbone of its own.
+
+    Attributes:
+        size_px: side of the image that it sees: the input, brought down to it.
+        backbone: its trunk.
+        anchor_scales: as in `ModelConfig`.
+    """
+
+    size_px: int = 160
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    anchor_scales: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.size_px < SMALLEST_PX:
+            raise ValueError(f"size_px must be at least {SMALLEST_PX}, got {self.size_px}")
+        _check_anchor_scales(self.anchor_scales)
+
+
+def _check_anchor_scales(scales: tuple[float, ...] | None) -> None:
+    if scales is None:
+        return
+    if len(scales) != LEVELS + 1:
+        raise ValueError(f"anchor_scales must hold {LEVELS + 1} numbers, got {len(scales)}")
+    if not all(0 < scale <= 2 for scale in scales):
+        raise ValueError(f"anchor_scales must lie in (0, 2], got {scales}")
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """The whole detector.
 
@@ -134,6 +163,7 @@ class ModelConfig:
         input: size, resizing and scaling of its images.
         backbone: the trunk.
         exits: early exits by name, `exit1`, `exit2`, … from shallow to deep; none makes the static detector.
+        looks: early exits on a smaller image, before the trunk; the first of `exits` is named after the last of them.
         full: the last exit.
         anchor_scales: anchor side per level as a share of the input (seven numbers); none: SSDLite's.
     """
@@ -141,23 +171,33 @@ class ModelConfig:
     input: InputConfig = field(default_factory=InputConfig)
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     exits: dict[str, ExitConfig] = field(default_factory=dict)
+    looks: dict[str, LookConfig] = field(default_factory=dict)
     full: FullConfig = field(default_factory=FullConfig)
     anchor_scales: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        wanted = [f"exit{i + 1}" for i in range(len(self.exits))]
-        if list(self.exits) != wanted:
-            raise ValueError(f"exits must be named {', '.join(wanted)} in this order, got {', '.join(self.exits)}")
+        self._check_names()
         places = [exit_.after for exit_ in self.exits.values()]
         if places != sorted(set(places)):
             raise ValueError(f"exits must stand one behind the other: 'after' must rise, got {places}")
         self._check_places()
         self._check_links()
-        if self.anchor_scales is not None:
-            if len(self.anchor_scales) != LEVELS + 1:
-                raise ValueError(f"anchor_scales must hold {LEVELS + 1} numbers, got {len(self.anchor_scales)}")
-            if not all(0 < scale <= 2 for scale in self.anchor_scales):
-                raise ValueError(f"anchor_scales must lie in (0, 2], got {self.anchor_scales}")
+        _check_anchor_scales(self.anchor_scales)
+        for name, look in self.looks.items():
+            if look.size_px > self.input.size_px:
+                raise ValueError(
+                    f"looks.{name}.size_px must be at most input.size_px ({self.input.size_px}), got {look.size_px}"
+                )
+
+    def _check_names(self) -> None:
+        wanted = [f"exit{i + 1}" for i in range(len(self.looks) + len(self.exits))]
+        for key, given, names in (
+            ("looks", self.looks, wanted[: len(self.looks)]),
+            ("exits", self.exits, wanted[len(self.looks) :]),
+        ):
+            if list(given) != names:
+                after = f" (looks has {', '.join(self.looks)})" if key == "exits" and self.looks else ""
+                raise ValueError(f"{key} must be named {', '.join(names)} in this order{after}, got {', '.join(given)}")
 
     def _check_places(self) -> None:
         strides = self.backbone.strides_px
@@ -175,10 +215,15 @@ class ModelConfig:
         answers_all = answers_finest = False
         for name, exit_ in exits.items():
             key = name if name == FULL else f"exits.{name}"
+            why = (
+                f"{list(self.looks)[-1]} is a look, with anchors of its own"
+                if self.looks
+                else "there is no exit before it"
+            )
             if before is None and exit_.context != "none":
-                raise ValueError(f"{key}.context must be none: there is no exit before it")
+                raise ValueError(f"{key}.context must be none: {why}")
             if before is None and exit_.refinement != "fresh":
-                raise ValueError(f"{key}.refinement must be fresh: there is no exit before it")
+                raise ValueError(f"{key}.refinement must be fresh: {why}")
             if exit_.refinement == "residual" and not answers_all:
                 raise ValueError(f"{key}.refinement must be fresh: {before} has no pyramid, so not all anchors answer")
             if exit_.context == "logits" and not answers_finest:
@@ -191,4 +236,4 @@ class ModelConfig:
     @property
     def exit_names(self) -> tuple[str, ...]:
         """All exits from shallow to deep; the last is `full`."""
-        return (*self.exits, FULL)
+        return (*self.looks, *self.exits, FULL)

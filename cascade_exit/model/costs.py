@@ -1,6 +1,7 @@
 """What each exit costs: parameters and multiply-accumulates (MACs), whole and by part."""
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cascade_exit.model.cascade import CascadeDetector
 from cascade_exit.model.config import FULL
+from cascade_exit.model.exits import EarlyExit
 
 # FlopCounterMode counts a multiply and an add apart.
 FLOPS_PER_MAC = 2
@@ -19,8 +21,8 @@ class ExitCost:
     """Cost of leaving at one exit.
 
     Attributes:
-        macs: of one image that leaves here: the trunk up to here and the answers of all exits on the way.
-        parameters: of the trunk up to here and of all exits on the way.
+        macs: of one image that leaves here: looks, the trunk up to here and the answers of all exits on the way.
+        parameters: of looks, of the trunk up to here and of all exits on the way.
         answer_macs: of this exit's own answer.
         answer_parameters: of this exit's own answer.
         attention_macs: of its attention.
@@ -47,7 +49,7 @@ def exit_costs(model: CascadeDetector) -> dict[str, ExitCost]:
     device = next(model.parameters()).device
     state = model.start(torch.zeros(1, 3, size, size, dtype=torch.uint8, device=device))
     costs: dict[str, ExitCost] = {}
-    macs, parameters, start = 0, 0, 0
+    macs, parameters = 0, 0
     for name in model.exit_names:
         counter = FlopCounterMode(display=False)
         with counter:
@@ -58,20 +60,27 @@ def exit_costs(model: CascadeDetector) -> dict[str, ExitCost]:
             _, state = model.answer(name, state)
         answer_macs = counter.get_total_flops() // FLOPS_PER_MAC
         macs += answer_macs
-        stop = len(model.trunk) if name == FULL else model.config.exits[name].after + 1
-        answering: nn.Module = model.full if name == FULL else model.exits[name]
-        parameters += _parameters(*model.trunk.features[start:stop], answering)
-        attention = None if name == FULL else model.exits[name].branch.attention  # type: ignore[union-attr]
+        stage, answering = _parts(model, name)
+        parameters += _parameters(*stage, answering)
+        attention = answering.branch.attention if isinstance(answering, EarlyExit) else None
         costs[name] = ExitCost(
             macs=macs,
             parameters=parameters,
             answer_macs=answer_macs,
             answer_parameters=_parameters(answering),
             attention_macs=_macs_below(counter, "attention"),
-            attention_parameters=_parameters(attention),  # type: ignore[arg-type]
+            attention_parameters=_parameters(attention),
         )
-        start = stop
     return costs
+
+
+def _parts(model: CascadeDetector, name: str) -> tuple[Iterable[nn.Module], nn.Module]:
+    """The trunk's blocks of the stage that ends at an exit, and what answers there."""
+    if name in model.looks:
+        look = model.looks[name]
+        return (look.trunk,), look.full  # type: ignore[return-value]
+    start, stop = model.stage(name)
+    return model.trunk.features[start:stop], model.full if name == FULL else model.exits[name]
 
 
 def _macs_below(counter: FlopCounterMode, module: str) -> int:

@@ -149,7 +149,9 @@ def changed_since(child: Manifest, parent: Path) -> str | None:
     manifest = None if kept else Manifest.read(parent)
     if manifest and child.made_from.get(manifest.id) == manifest.times.started:
         return None
-    recorded = {value for name, value in child.data.items() if name in _WEIGHTS or name.startswith("static ")}
+    recorded = {
+        value for name, value in child.data.items() if name in _WEIGHTS or name.startswith(("static ", "init "))
+    }
     if (kept or (parent / BEST).is_file()) and recorded:
         if _weights(parent, _changed(parent / DESCRIPTION if kept else parent / BEST)) in recorded:
             return None

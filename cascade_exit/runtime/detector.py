@@ -74,7 +74,7 @@ class Detector:
         size = torch.tensor([[pixels.shape[1], pixels.shape[2]]], device=self.device)
         outputs = self.network(resized[None].to(self.device))
         settings = self.checkpoint.model.input, size, self.checkpoint.decoding
-        return {name: decode(output, self.network.grid, *settings)[0] for name, output in outputs.items()}
+        return {name: decode(output, self.network.grids[name], *settings)[0] for name, output in outputs.items()}
 
 
 def _usable(device: str | torch.device) -> torch.device:

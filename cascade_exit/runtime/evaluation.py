@@ -44,7 +44,7 @@ def detect_set(
         outputs = detector.network(batch.images.to(detector.device).contiguous(memory_format=torch.channels_last))
         sizes = batch.original_sizes.to(detector.device)
         found = {
-            name: decode(output, detector.network.grid, checkpoint.model.input, sizes, checkpoint.decoding)
+            name: decode(output, detector.network.grids[name], checkpoint.model.input, sizes, checkpoint.decoding)
             for name, output in outputs.items()
         }
         metric.update(batch.image_ids, found)

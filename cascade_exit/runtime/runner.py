@@ -66,7 +66,8 @@ class Runner:
         self._check_policy()
         compared = {before for before, name in pairwise(self.exit_names) if policy.compares(name)}
         self._digested = {*policy.rules, *compared}
-        self._answering = self.detector.network.answering({*self._digested, FULL})
+        network = self.detector.network
+        self._answering, self._running = (of({*self._digested, FULL}) for of in (network.answering, network.running))
         self._drift = DriftMonitor(policy)
 
     def __call__(self, photo: Photo) -> Detections:
@@ -126,16 +127,16 @@ class Runner:
 
     def _run(self, images: Tensor, sizes: Tensor, with_digest: bool) -> list[Stopped]:
         network, device = self.detector.network, self.detector.device
-        state = network.start(images.to(device).contiguous(memory_format=torch.channels_last))
+        state = network.start(images.to(device).contiguous(memory_format=torch.channels_last), self._running)
         places, previous = torch.arange(len(images), device=device), None
         found: dict[int, Stopped] = {}
-        for name in self.exit_names:
+        for name in self._running:
             state = network.advance(name, state)
             if name not in self._answering:
                 previous = None
                 continue
             output, state = network.answer(name, state)
-            digest = make_digest(output, network.grid) if name in self._digested or with_digest else None
+            digest = make_digest(output, network.grids[name]) if name in self._digested or with_digest else None
             stops = self._stops(name, digest, previous, len(places))
             leave, stay = (mask.nonzero()[:, 0] for mask in (stops, ~stops))
             stopped = self._leave(name, output, digest if with_digest else None, leave, sizes[places[leave]])
@@ -161,7 +162,8 @@ class Runner:
             return []
         checkpoint, index = self.detector.checkpoint, self.exit_names.index(name)
         answers = ExitOutput(*(part[leave] for part in output))
-        kept = decode_kept(answers, self.detector.network.grid, checkpoint.model.input, sizes, checkpoint.decoding)
+        grid, input_config = self.detector.network.grids[name], checkpoint.model.input
+        kept = decode_kept(answers, grid, input_config, sizes, checkpoint.decoding)
         return [
             Stopped(
                 name,

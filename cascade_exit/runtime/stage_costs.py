@@ -77,6 +77,7 @@ class ExitTiming:
         decode: boxes, NMS and, with a policy, calibrated scores.
         leaving: of an image that leaves here: every stage, answer and decision up to here, and decoding here.
         builds_on_previous: its answer needs the answer of the exit before.
+        apart: nothing builds on its stage, so an image that is not asked here passes it by.
     """
 
     advance: Timing
@@ -85,6 +86,7 @@ class ExitTiming:
     decode: Timing
     leaving: Timing
     builds_on_previous: bool
+    apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,8 @@ class StageCosts:
         total_ms, needed = self.exits[leaving_at].decode.mean_ms, {leaving_at, *deciding}
         for name in reversed(names[: names.index(leaving_at) + 1]):
             timing = self.exits[name]
-            total_ms += timing.advance.mean_ms
+            if name in needed or not timing.apart:
+                total_ms += timing.advance.mean_ms
             if name in needed:
                 total_ms += timing.answer.mean_ms
                 if timing.builds_on_previous:
@@ -262,11 +265,11 @@ def _time_one_pass(subject: Detector | Runner, images: Tensor) -> Float[np.ndarr
         output, state = network.answer(name, state)
         row[ANSWER] = clock.lap_ms()
         if name != FULL:
-            digest = make_digest(output, network.grid)
+            digest = make_digest(output, network.grids[name])
             if policy is not None:
                 policy.stops(name, digest, previous).any().item()
             row[DECIDE], previous = clock.lap_ms(), digest
-        kept = decode_kept(output, network.grid, checkpoint.model.input, sizes, checkpoint.decoding)
+        kept = decode_kept(output, network.grids[name], checkpoint.model.input, sizes, checkpoint.decoding)
         if policy is not None:
             for one in kept:
                 calibrated(policy, name, one.detections, one.logits)
@@ -288,6 +291,7 @@ def _summary(
             decode=Timing.of(samples_ms[:, index, DECODE]),
             leaving=Timing.of(leaving[:, index]),
             builds_on_previous=len(detector.network.answering({name})) > 1,
+            apart=name in detector.network.looks,
         )
         for index, name in enumerate(detector.exit_names)
     }

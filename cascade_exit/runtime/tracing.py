@@ -78,10 +78,13 @@ def trace_set(
 @torch.inference_mode()
 def _answers(detector: Detector, batch: Batch) -> list[tuple[str, list[Kept], Digest]]:
     """What each exit says of a batch."""
-    checkpoint, grid = detector.checkpoint, detector.network.grid
+    checkpoint, grids = detector.checkpoint, detector.network.grids
     outputs = detector.network(batch.images.to(detector.device).contiguous(memory_format=torch.channels_last))
     settings = checkpoint.model.input, batch.original_sizes.to(detector.device), checkpoint.decoding
-    return [(name, decode_kept(output, grid, *settings), make_digest(output, grid)) for name, output in outputs.items()]
+    return [
+        (name, decode_kept(output, grids[name], *settings), make_digest(output, grids[name]))
+        for name, output in outputs.items()
+    ]
 
 
 class _Parts:

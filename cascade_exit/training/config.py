@@ -15,9 +15,9 @@ class OptimizerConfig:
 
     Attributes:
         lr: learning rate of branches and heads at its highest.
-        trunk_lr_scale: factor on it for the trunk.
+        trunk_lr_scale: factor on it for the trunk (each trunk, of a model with looks).
         weight_decay: on convolution weights; norms and biases have none.
-        frozen_features: so many of the trunk's first features stay as they start, their batch norm included.
+        frozen_features: so many of each trunk's first features stay as they start, their batch norm included.
         gradient_clip: largest norm of the whole gradient; none: not clipped.
     """
 
@@ -92,7 +92,7 @@ class TrainerConfig:
     """How long and on what to train.
 
     Attributes:
-        max_epochs: epochs in all.
+        max_epochs: epochs in all; 0 keeps the starting weights as they are.
         batch_size: images per optimizer step and accumulation step, over all processes together.
         accumulate: batches per optimizer step.
         precision: Lightning's name, such as 32-true, bf16-mixed, 16-mixed.
@@ -126,7 +126,9 @@ class TrainerConfig:
     progress: bool = not_identity(True)
 
     def __post_init__(self) -> None:
-        for key in ("max_epochs", "batch_size", "accumulate", "num_nodes"):
+        if self.max_epochs < 0:
+            raise ValueError(f"max_epochs must not be negative, got {self.max_epochs}")
+        for key in ("batch_size", "accumulate", "num_nodes"):
             if getattr(self, key) < 1:
                 raise ValueError(f"{key} must be at least 1, got {getattr(self, key)}")
         for key in ("limit_train_batches", "limit_val_batches"):
@@ -189,5 +191,10 @@ class TrainingConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.loss.cascade.weight > 0 and self.model.looks:
+            raise ValueError(
+                "loss.cascade.weight must be 0 for a model with looks: it compares what two exits say about the same "
+                "anchor, and looks have their own (loss.distill learns across them)"
+            )
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed must be between 0 and 2**32 - 1, got {self.seed}")

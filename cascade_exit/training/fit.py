@@ -26,8 +26,8 @@ from cascade_exit.training.callbacks import (
 from cascade_exit.training.callbacks.checkpoints import BEST, LAST, PREVIOUS, CheckpointFiles
 from cascade_exit.training.config import TrainerConfig, TrainingConfig
 from cascade_exit.training.datamodule import CascadeData
-from cascade_exit.training.init import StartingWeights
 from cascade_exit.training.module import CascadeModule
+from cascade_exit.training.starting import Start
 
 # Lightning's warnings that do not concern a user here.
 NO_CONCERN = (
@@ -57,7 +57,7 @@ class TrainingSets:
     workers: int
 
 
-def fit(config: TrainingConfig, sets: TrainingSets, weights: StartingWeights, run: Run, logger: Logger) -> Path:
+def fit(config: TrainingConfig, sets: TrainingSets, weights: Start, run: Run, logger: Logger) -> Path:
     """Trains, or goes on where a killed run stopped.
 
     Args:
@@ -101,6 +101,8 @@ def fit(config: TrainingConfig, sets: TrainingSets, weights: StartingWeights, ru
         for message in NO_CONCERN:
             warnings.filterwarnings("ignore", message=f".*{message}.*")
         trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+    if not config.trainer.max_epochs:
+        trainer.save_checkpoint(checkpoints / BEST, weights_only=True)
     return checkpoints / BEST
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torchvision.models import MobileNet_V3_Large_Weights, MobileNet_V3_Small_Weights, WeightsEnum
 from torchvision.models.detection import SSDLite320_MobileNet_V3_Large_Weights
 
-from cascade_exit.model import CascadeDetector, LoadReport, ModelConfig, load_what_fits, recognise
+from cascade_exit.model import CascadeDetector, LoadReport, Look, ModelConfig, load_what_fits, recognise
 from cascade_exit.model.checkpoint import detector_state, read_state_file
 from cascade_exit.model.class_rows import CLASS_LAYER, rows_by_class
 from cascade_exit.runs import UserError
@@ -37,7 +37,7 @@ class StartingWeights:
     fingerprint: str | None
     classes: tuple[str, ...] | None = None
 
-    def load_into(self, detector: CascadeDetector, classes: tuple[str, ...]) -> LoadReport | None:
+    def load_into(self, detector: CascadeDetector | Look, classes: tuple[str, ...]) -> LoadReport | None:
         """Takes over what fits; class heads by the names of their classes, where those of the weights are known.
 
         Args:

@@ -38,7 +38,7 @@ class CascadeModule(pl.LightningModule):
         self.config = config
         self.detector = CascadeDetector(config.model, len(classes))
         exit_names = self.detector.exit_names
-        anchors = dict.fromkeys(exit_names, self.detector.grid.boxes)
+        anchors = {name: grid.boxes for name, grid in self.detector.grids.items()}
         self.criterion = CascadeCriterion(config.loss, anchors, exit_names, boxes_per_class)
         self.schedule = Schedule(config.schedule, config.trainer.max_epochs, exit_names)
         batchwise = config.augment.kind == "batch"
@@ -46,7 +46,8 @@ class CascadeModule(pl.LightningModule):
         self.memory_format = _memory_format(config.trainer)
         self.detector.to(memory_format=self.memory_format)
         # Before DDP looks at the parameters: what never learns must not be waited for.
-        self.detector.trunk.features[: config.optimizer.frozen_features].requires_grad_(False)
+        for trunk in self.detector.trunks:
+            trunk.features[: config.optimizer.frozen_features].requires_grad_(False)
 
     def on_train_start(self) -> None:
         """A run shorter than the logging interval logs each epoch's last batch."""
@@ -72,19 +73,19 @@ class CascadeModule(pl.LightningModule):
         """What every exit says about one batch; the callbacks judge it."""
         outputs: dict[str, ExitOutput] = self.detector(batch.images.contiguous(memory_format=self.memory_format))
         return {
-            "detections": {name: self._decode(output, batch.original_sizes) for name, output in outputs.items()},
+            "detections": {name: self._decode(name, output, batch.original_sizes) for name, output in outputs.items()},
             "confidence": {name: mean_confidence(output.class_logits) for name, output in outputs.items()},
         }
 
-    def _decode(self, output: ExitOutput, original_sizes: Tensor) -> list[Detections]:
+    def _decode(self, name: str, output: ExitOutput, original_sizes: Tensor) -> list[Detections]:
         # On the CPU: post-processing is hundreds of tiny steps whose sizes depend on the values before, and a GPU
         # would be waited for at each of them.
         output = ExitOutput(output.class_logits.cpu(), output.box_deltas.cpu())
-        input_config = self.detector.config.input
-        return decode(output, self.detector.grid, input_config, original_sizes.cpu(), self.config.decoding)
+        grid, input_config = self.detector.grids[name], self.detector.config.input
+        return decode(output, grid, input_config, original_sizes.cpu(), self.config.decoding)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW with the trunk in groups of its own, and the schedule's learning rate."""
+        """AdamW with the trunks in groups of their own, and the schedule's learning rate."""
         optimizer = torch.optim.AdamW(self._parameter_groups(), lr=self.config.optimizer.lr)
         epochs = self.trainer.max_epochs or 1
         steps_per_epoch = max(1, int(self.trainer.estimated_stepping_batches) // epochs)
@@ -99,7 +100,7 @@ class CascadeModule(pl.LightningModule):
             named = [
                 (name, parameter)
                 for name, parameter in self.detector.named_parameters()
-                if name.startswith("trunk.") == (place == "trunk")
+                if ("trunk" in name.split(".")) == (place == "trunk")
             ]
             # Norms and biases are vectors; decaying them only costs accuracy.
             for kind, decay in (("weights", config.weight_decay), ("vectors", 0.0)):

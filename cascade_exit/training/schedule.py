@@ -36,7 +36,7 @@ class Schedule:
         self.config, self.exit_names = config, exit_names
         shares: dict[PeriodName, PeriodConfig] = {"static": config.static, "exits": config.exits, "joint": config.joint}
         wanted = [(name, period) for name, period in shares.items() if period.share > 0]
-        if len(wanted) > max_epochs:
+        if max_epochs and len(wanted) > max_epochs:
             raise ValueError(
                 f"trainer.max_epochs must be at least {len(wanted)} for the {len(wanted)} parts of schedule"
             )

@@ -10,7 +10,7 @@ from cascade_exit.data import ImageStore, load_roles
 from cascade_exit.data.rooms.config import COCO_CATEGORY_IDS
 from cascade_exit.runs import build, open_run
 from cascade_exit.tracking import finish_logger, make_logger
-from cascade_exit.training import CascadeModule, StartingWeights, TrainingSets, fit
+from cascade_exit.training import CascadeModule, TrainingSets, find_start, fit
 from tests.conftest import REPOSITORY
 
 EXPERIMENTS = sorted(path.stem for path in (REPOSITORY / "conf" / "experiment").glob("*.yaml"))
@@ -35,8 +35,10 @@ def test_the_contract_s_experiments_are_there():
         "single_exit_chair",
         "plan_chair",
         "phase1_chair",
+        "fast_chair",
         "static_multi13",
         "phase3_multi13",
+        "fast_multi13",
     } <= set(EXPERIMENTS)
 
 
@@ -49,12 +51,13 @@ def test_one_step(name, rooms, tmp_path):
     # Rooms of other classes are another set, in a folder of its own.
     root = f"{rooms[0]}_{'_'.join(drawn).replace(' ', '')}"
     words = [f"experiment={name}", "data=rooms", root, *rooms[1:], classes, *SMALL, f"trainer.max_epochs={periods}"]
+    words += [f"model.looks.{look}.size_px=64" for look in as_given.model.looks]
     config = build(TrainConfig, compose("train", words))
     sets = load_roles(config.data, ("train", "val"))
     with open_run("train", config, command=name, root=tmp_path) as run:
         logger = make_logger(config.logger, run)
         training = TrainingSets(sets["train"], sets["val"], ImageStore(), 0)
-        best = fit(config, training, StartingWeights("scratch", None, None), run, logger)
+        best = fit(config, training, find_start("init", "scratch", config.model, tmp_path), run, logger)
         finish_logger(logger, 0)
     rows = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == list(range(periods))

@@ -6,7 +6,15 @@ import torch
 from torch import Tensor, nn
 
 from cascade_exit.data import InputConfig
-from cascade_exit.model import BackboneConfig, CascadeDetector, ExitConfig, ExitOutput, FullConfig, ModelConfig
+from cascade_exit.model import (
+    BackboneConfig,
+    CascadeDetector,
+    ExitConfig,
+    ExitOutput,
+    FullConfig,
+    LookConfig,
+    ModelConfig,
+)
 
 SIZE_PX = 96
 CLASSES = 2
@@ -51,9 +59,10 @@ def detector(
     backbone: BackboneConfig = NARROW,
     size_px: int = SIZE_PX,
     seed: int = 0,
+    looks: dict[str, LookConfig] | None = None,
 ) -> CascadeDetector:
     torch.manual_seed(seed)
-    config = ModelConfig(input=InputConfig(size_px=size_px), backbone=backbone, exits=exits, full=full)
+    config = ModelConfig(InputConfig(size_px=size_px), backbone, exits, looks or {}, full)
     model = CascadeDetector(config, CLASSES)
     stir(model)
     return model.eval()
@@ -85,6 +94,9 @@ CHAINED = {
     "exit1": TWO_EXITS["exit1"],
     "exit2": ExitConfig(14, channels=48, context="features", refinement="residual"),
 }
+# Exit 1 is a look at two thirds of the size, exit 2 stands on the trunk.
+LOOK_PX = 64
+LOOKS = {"exit1": LookConfig(LOOK_PX, NARROW)}
 VARIANTS = {
     "static": ({}, FullConfig()),
     "plain": (TWO_EXITS, FullConfig()),
@@ -94,6 +106,7 @@ VARIANTS = {
         {**CHAINED, "exit3": ExitConfig(15, channels=16, context="logits", pyramid=False)},
         FullConfig(context="features"),
     ),
+    "looks": ({"exit2": ExitConfig(8, channels=16)}, FullConfig(refinement="residual"), NARROW, SIZE_PX, 0, LOOKS),
 }
 
 

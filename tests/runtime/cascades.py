@@ -71,14 +71,14 @@ def trace(name: str = "plain", precise: bool = True) -> Trace:
     with torch.inference_mode():
         outputs = one.network(images.contiguous(memory_format=torch.channels_last))
     for exit_name, output in outputs.items():
-        kept = decode_kept(output, one.network.grid, one.checkpoint.model.input, sizes)
+        kept = decode_kept(output, one.network.grids[exit_name], one.checkpoint.model.input, sizes)
         table = DetectionTable(
             np.cumsum([0, *(len(part.logits) for part in kept)]),
             *(torch.cat([part.detections[column] for part in kept]).numpy() for column in range(3)),
             torch.cat([part.logits for part in kept]).numpy(),
         )
         quality = Quality(nothing, nothing, nothing.astype(int))
-        exits[exit_name] = ExitTrace(table, make_digest(output, one.network.grid), quality)
+        exits[exit_name] = ExitTrace(table, make_digest(output, one.network.grids[exit_name]), quality)
     header = TraceHeader(MODEL, "none", "calibrate", CLASSES, one.exit_names, 0.3, dict.fromkeys(one.exit_names, 1))
     none = np.zeros(0)
     truth = tuple(

@@ -32,6 +32,7 @@ RULES = {
     "chained": {"exit1": ("mid_scores", 0.4), "exit2": ("agreement", 0.5)},
     "three": {"exit1": ("top_mean", 0.3), "exit2": ("certainty", 0.4), "exit3": ("agreement", 0.5)},
     "early": {"exit1": ("max_score", 0.5), "exit2": ("certainty", 0.3)},
+    "looks": {"exit1": ("mid_scores", 0.4), "exit2": ("agreement", 0.5)},
 }
 EVERYTHING, NOTHING = ThresholdRule("max_score", -1.0), ThresholdRule("max_score", 2.0)
 
@@ -105,6 +106,8 @@ SCENES = {
     "all at exit1": ("plain", {"exit1": EVERYTHING, "exit2": EVERYTHING}),
     "none": ("chained", {"exit1": NOTHING, "exit2": NOTHING}),
     "no rule": ("three", {}),
+    "a look": ("looks", some_stop("looks")),
+    "a look passed by": ("looks", {"exit2": some_stop("looks")["exit1"]}),
 }
 
 
@@ -131,6 +134,8 @@ def images_seen(one: Detector, work) -> dict[str, int]:
 def stage_of(one: Detector, convolution: str) -> tuple[str, bool]:
     """The exit whose stage or answer a convolution belongs to, and whether it is of the answer."""
     parts = convolution.split(".")
+    if parts[0] == "looks":  # all of it is run for its answer
+        return parts[1], True
     if parts[0] != "trunk":
         return (parts[1], True) if parts[0] == "exits" else ("full", True)
     block = int(parts[2])
@@ -140,6 +145,7 @@ def stage_of(one: Detector, convolution: str) -> tuple[str, bool]:
 # Exits that answer, where not all do.
 ANSWERING = {
     "exit1 passed by": {"exit2", "full"},
+    "a look passed by": {"exit2", "full"},
     "no rule": {"exit1", "exit2", "exit3", "full"},  # full builds on exit3, which builds on exit2, …
 }
 # In single images, where later stages have something to leave out; the whole set at once, where all kinds leave.

@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,6 +61,17 @@ def test_leaving_costs_add_up():
     assert linked == pytest.approx({"exit1": 11.01, "exit2": 33.02, "full": 77.04})
     with pytest.raises(ValueError, match="deciding must be among exit1, exit2, got full"):
         costs().leaving_costs({"full"})
+
+
+def test_a_look_that_does_not_decide_costs_nothing():
+    whole = costs()
+    looking = replace(whole, exits=whole.exits | {"exit1": replace(whole.exits["exit1"], apart=True)})
+    assert looking.leaving_costs() == whole.leaving_costs()
+    assert looking.leaving_costs({"exit2"}) == pytest.approx({"exit1": 11.01, "exit2": 22.22, "full": 66.24})
+    assert looking.leaving_costs(()) == pytest.approx({"exit1": 11.01, "exit2": 22.02, "full": 64.04})
+    found = measure_stage_costs(Detector(checkpoint("looks")), pictures(), QUICK)
+    assert [timing.apart for timing in found.exits.values()] == [True, False, False]
+    assert [timing.builds_on_previous for timing in found.exits.values()] == [False, False, True]
 
 
 def test_costs_are_read_back(tmp_path):

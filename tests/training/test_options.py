@@ -14,7 +14,7 @@ from cascade_exit.model import CascadeDetector
 from cascade_exit.model.checkpoint import read_state_file
 from cascade_exit.runs import UserError, build, open_run
 from cascade_exit.tracking import finish_logger, make_logger
-from cascade_exit.training import StartingWeights, TrainingSets, fit
+from cascade_exit.training import TrainingSets, find_start, fit
 from tests.training.small import small_batch, small_module
 
 SMALL = ["experiment=debug_rooms", "model.input.size_px=96", "trainer.progress=false", "callbacks.pictures=0"]
@@ -31,7 +31,7 @@ def train(rooms, tmp_path):
         with open_run("train", config, command="", root=tmp_path) as run:
             logger = make_logger(config.logger, run)
             training = TrainingSets(sets["train"], sets["val"], ImageStore(), 0)
-            fit(config, training, StartingWeights("scratch", None, None), run, logger)
+            fit(config, training, find_start("init", "scratch", config.model, tmp_path), run, logger)
             finish_logger(logger, 0)
         rows = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
         return read_state_file(run.folder / "checkpoints" / "last.ckpt"), rows

@@ -10,7 +10,7 @@ class ScheduleFreezing(pl.Callback):
     """Applies the schedule's period to the model when training starts and at every epoch.
 
     Args:
-        frozen_features: first features of the trunk that never learn.
+        frozen_features: first features of every trunk that never learn.
     """
 
     def __init__(self, frozen_features: int) -> None:
@@ -32,7 +32,7 @@ class ScheduleFreezing(pl.Callback):
         detector = pl_module.detector
         detector.train()
         detector.requires_grad_(True)
-        frozen = [*detector.trunk.features[: self.frozen_features]]
+        frozen = [block for trunk in detector.trunks for block in trunk.features[: self.frozen_features]]
         if period.name == "exits":
             frozen += [detector.trunk, detector.full]
         for module in frozen:

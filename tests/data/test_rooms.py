@@ -22,12 +22,20 @@ from tests.data.room_rays import first_hits
 
 ROLES = ("train", "val", "calibrate", "test")
 CONFIG = RoomsConfig(seed=3, images=RoleCounts(train=28, val=1, calibrate=0, test=2))
+FEW = RoomsConfig(seed=3, images=RoleCounts(train=8, val=1, calibrate=0, test=2))
 ALL_CLASSES = tuple(COCO_CATEGORY_IDS)
 
 
 @pytest.fixture(scope="module")
 def chairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return generate_rooms(tmp_path_factory.mktemp("rooms") / "chairs", CONFIG)
+
+
+@pytest.fixture
+def few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """So few rooms that train has a chunk and a beginning of the next."""
+    monkeypatch.setattr(generate, "_CHUNK", 6)
+    return generate_rooms(tmp_path / "few", FEW)
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +55,9 @@ def entries(folder: Path, role: str) -> dict:
     return json.loads((folder / "annotations" / f"{role}.json").read_text())
 
 
-def test_two_workers_write_the_same_bytes_as_one(chairs: Path, tmp_path: Path) -> None:
-    again = generate_rooms(tmp_path / "again", CONFIG, workers=2)
-    assert files_of(again) == files_of(chairs)
+def test_two_workers_write_the_same_bytes_as_one(few: Path, tmp_path: Path) -> None:
+    again = generate_rooms(tmp_path / "again", FEW, workers=2)
+    assert files_of(again) == files_of(few)
 
 
 def test_an_image_depends_on_seed_role_and_number_only(chairs: Path, tmp_path: Path) -> None:
@@ -272,29 +280,29 @@ def test_every_class_can_be_asked_for_alone(name: str) -> None:
 
 
 def test_an_interrupted_set_is_completed_to_the_same_bytes(
-    chairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, drawn = tmp_path / "rooms", []
     make_image = generate._make_image
 
-    def die_at_the_27th(folder: Path, config: RoomsConfig, role: str, index: int) -> dict:
+    def die_at_the_8th(folder: Path, config: RoomsConfig, role: str, index: int) -> dict:
         drawn.append((role, index))
-        if len(drawn) == 27:
-            (folder / "images" / "train_000026.jpg").write_bytes(b"half a file")
+        if len(drawn) == 8:
+            (folder / "images" / "train_000007.jpg").write_bytes(b"half a file")
             raise KeyboardInterrupt
         return make_image(folder, config, role, index)
 
-    monkeypatch.setattr(generate, "_make_image", die_at_the_27th)
+    monkeypatch.setattr(generate, "_make_image", die_at_the_8th)
     with pytest.raises(KeyboardInterrupt):
-        generate_rooms(root, CONFIG)
+        generate_rooms(root, FEW)
     assert not (root / "annotations").exists()
-    generate_rooms(root, CONFIG)
+    generate_rooms(root, FEW)
     assert drawn.count(("train", 3)) == 1, "a recorded chunk is not drawn again"
-    assert drawn.count(("train", 26)) == 2
-    assert files_of(root) == files_of(chairs)
+    assert drawn.count(("train", 7)) == 2
+    assert files_of(root) == files_of(few)
 
 
-def test_two_at_once_draw_every_image_once(chairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_at_once_draw_every_image_once(few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root, drawn, begun = tmp_path / "rooms", [], threading.Event()
     make_image = generate._make_image
 
@@ -305,12 +313,12 @@ def test_two_at_once_draw_every_image_once(chairs: Path, tmp_path: Path, monkeyp
 
     monkeypatch.setattr(generate, "_make_image", count)
     with ThreadPoolExecutor() as pool:
-        first = pool.submit(generate_rooms, root, CONFIG)
+        first = pool.submit(generate_rooms, root, FEW)
         assert begun.wait(30)
-        second = pool.submit(generate_rooms, root, CONFIG)
+        second = pool.submit(generate_rooms, root, FEW)
         assert first.result() == second.result() == root
-    assert len(drawn) == len(set(drawn)) == 31
-    assert files_of(root) == files_of(chairs)
+    assert len(drawn) == len(set(drawn)) == 11
+    assert files_of(root) == files_of(few)
 
 
 def test_a_finished_set_is_reused(chairs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

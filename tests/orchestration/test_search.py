@@ -282,9 +282,8 @@ def test_trials_through_slurm_and_again(desk, slurm, monkeypatch):  # noqa: F811
     assert desk.states == ["complete"] * 3
     for row in desk.study.rows():
         assert row.values == (Manifest.read(desk.root / row.run).metrics["exits"]["exit1"]["macs"],)
-    assert len(slurm.scripts) == 3
+    assert len(slurm.scripts) == 3  # none was handed in twice
     assert [len(desk.starts(row.parameters["number"])) for row in desk.study.rows()] == [1, 1, 1]
-    assert "taken up again (slurm:1000)" in desk.said
 
 
 @pytest.mark.slow

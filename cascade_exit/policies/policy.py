@@ -110,11 +110,12 @@ class Policy:
         if tuple(classes) != self.classes:
             raise UserError(
                 f"policy {self.name} is for the classes {', '.join(self.classes)}, the model has {', '.join(classes)}: "
-                "tune a policy for this model"
+                "tune a policy for this model (evaluate with transfer=true shows what it does unchanged)"
             )
         if model != self.model:
             raise UserError(
-                f"policy {self.name} was tuned for model {self.model}, this is model {model}: tune a policy for it"
+                f"policy {self.name} was tuned for model {self.model}, this is model {model}: tune a policy for it "
+                "(evaluate with transfer=true shows what it does unchanged)"
             )
 
     def check_exits(self, exit_names: Sequence[str]) -> None:

@@ -128,6 +128,9 @@ def _measure(run: Run, subject: Subject, policy: FoundPolicy | None, trace: Trac
     kinds = image_kinds(truth, [record.difficulty for record in images.records])
     metrics["by"] = figures_by_kind(matches, kinds, choice, tuple(found), drop)
     metrics |= analyse_classes(analysed)
+    if policy:
+        for name, thresholds in policy.policy.class_thresholds().items():
+            metrics["classes"].get(name, {})["threshold"] = thresholds
     if config.corruptions:
         metrics["corruptions"] = corruption_figures(subject, policy.policy if policy else None)
     run.manifest.metrics.update(metrics)

@@ -59,11 +59,11 @@ def classes_table(metrics: Figures) -> Table:
     classes, exits = metrics["classes"], tuple(metrics["exits"])
     with_policy = "policy" in metrics
     table = Table(title="Class by class: AP", title_justify="left")
-    columns = ["boxes", "images", *exits, *(["policy", "drop from full", "leave early"] if with_policy else [])]
+    columns = ["boxes", *exits, *(["policy", "drop from full", "leave early"] if with_policy else [])]
     for column in ("class", *columns):
         table.add_column(column, justify="left" if column == "class" else "right", no_wrap=column != "class")
     for name, figures in classes.items():
-        cells = [f"{figures['boxes']:,}{'*' if figures['few'] else ''}", f"{figures['images']:,}"]
+        cells = [f"{figures['boxes']:,}{'*' if figures['few'] else ''}"]
         cells += [_number(figures["exits"].get(exit_name, {}).get("AP"), "AP") for exit_name in exits]
         if with_policy:
             cells.append(_number(figures.get("policy", {}).get("AP"), "AP"))
@@ -116,7 +116,7 @@ def crossfit_table(metrics: Figures) -> Table:
 def _share(value: float | None, interval: Sequence[float | int] | None) -> str:
     if value is None:
         return NOTHING
-    return f"{value:.1%}" + (f" [dim]({100 * interval[0]:.1f} to {100 * interval[1]:.1f})[/]" if interval else "")
+    return f"{value:.1%}" + (f" [dim]({100 * interval[0]:.0f} to {100 * interval[1]:.0f})[/]" if interval else "")
 
 
 def _trade(figures: Figures, best: bool) -> str:

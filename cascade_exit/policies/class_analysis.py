@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from cascade_exit.evaluation import Matches, percentile_interval, resampled_weights
 from cascade_exit.evaluation.claims import signs_beyond_chance, standard_errors
@@ -68,8 +68,7 @@ def analyse_classes(analysed: Analysed) -> Figures:
     holds = analysed.holds
     curves = _curves(analysed, weights, holds)
     boxes = np.array([int(of_class.truth_count[0].sum()) for of_class in analysed.full.classes])
-    groups = np.asarray(analysed.groups)
-    few = (boxes < LEAST_BOXES) | np.array([np.unique(groups[held]).size < LEAST_GROUPS for held in holds], bool)
+    few = (boxes < LEAST_BOXES) | (_groups(analysed, holds) < LEAST_GROUPS)
     classes: Figures = {}
     for index, name in enumerate(analysed.full.class_names):
         if boxes[index]:
@@ -116,10 +115,19 @@ def _curves(analysed: Analysed, weights: Weights, holds: Bool[np.ndarray, "class
         curves[f"exit_rates.{name}"] = _shares(weights, holds, choice == place)
     curves["early"] = 1 - curves[f"exit_rates.{tuple(exits)[-1]}"]
     for place, name in enumerate(analysed.early):
-        left = weights * (choice == place)
-        of_full, of_exit = (class_averages(matches, left) for matches in (analysed.full, analysed.exits[name]))
-        curves[f"gain_where_left.{name}"] = of_full.ap - of_exit.ap
+        left = choice == place
+        of_full, of_exit = (
+            class_averages(matches, weights * left) for matches in (analysed.full, analysed.exits[name])
+        )
+        enough = _groups(analysed, holds & left) >= LEAST_GROUPS
+        curves[f"gain_where_left.{name}"] = np.where(enough, of_full.ap - of_exit.ap, np.nan)
     return curves
+
+
+def _groups(analysed: Analysed, images: Bool[np.ndarray, "class_ image"]) -> Int[np.ndarray, " class_"]:
+    """How many groups some images of each class are of."""
+    groups = np.asarray(analysed.groups)
+    return np.array([np.unique(groups[of_class]).size for of_class in images], np.int64)
 
 
 def _both(path: str, averages: ClassAverages) -> Curves:

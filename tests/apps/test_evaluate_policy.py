@@ -302,6 +302,7 @@ def assert_as_documented(metrics: dict[str, Any], pages: set[Keys]) -> None:
     by_chance = {("bounds", "efficacy"), ("policy", "tuned_for")}
     by_chance |= {path for path in pages if path[0] == "class_drop" or path[:3] == ("classes", "CLASS", "baseline")}
     by_chance |= {path for path in pages if path[-2:] in (("drop", "baseline"), ("EXIT", "strength"))}
+    by_chance |= {("classes", "CLASS", "gain_where_left", "EXIT"), ("classes", "CLASS", "threshold", "EXIT")}
     assert missing <= by_chance
 
 

@@ -44,7 +44,7 @@ def class_averages(matches: Matches, weights: Weights) -> ClassAverages:
         raise ValueError(f"weights must be of {matches.image_ids.size} images, got {weights.shape[1]}")
     if weights.size and weights.min() < 0:
         raise ValueError(f"weights must be 0 or more, got {weights.min()}")
-    whole, seen = weights.astype(np.int32), weights.any(axis=0)
+    whole, seen = weights.astype(np.int32), weights.max(axis=0, initial=0) > 0
     shape = (len(weights), len(matches.classes))
     averages = ClassAverages(np.full(shape, np.nan), np.full(shape, np.nan))
     for index, of_class in enumerate(matches.classes):

@@ -177,7 +177,7 @@ def _claims(analysed: Analysed, weights: Weights, curves: Curves, few: Bool[np.n
         claims["gain"] = gains
     if analysed.answers is not None:
         early = analysed.answers.choice < len(analysed.exits) - 1
-        average = _shares(weights, analysed.holds.any(axis=0)[None], early)
+        average = _shares(weights, analysed.holds.max(axis=0, keepdims=True), early)
         claims["early"] = {"average": float(average[0, 0])} | _beyond_chance(curves["early"] - average, few, names)
         drop = curves[f"exits.{tuple(analysed.exits)[-1]}.AP"] - curves["policy.AP"]
         claims["drop"] = _beyond_chance(drop, few, names)

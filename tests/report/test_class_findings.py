@@ -137,13 +137,10 @@ def test_charts_have_a_line_per_class_those_that_leave_early_on_top(answered):
 
 
 def test_a_transferred_policy_and_its_class_thresholds_are_named(tmp_path):
-    folder = evaluate_run(tmp_path, "44444444", "11111111", APS)
-    policy = json.loads((folder / "metrics.json").read_text())["policy"] | {
-        "tuned_for": "model f00 with the classes cat"
-    }
+    metrics, _ = made(tmp_path / "own", {})
+    policy = metrics["policy"] | {"tuned_for": "model f00 with the classes cat"}
     classes = {name: found | {"threshold": {"exit1": found["early"]}} for name, found in CLASSES.items()}
-    analysis = {"policy": policy, "classes": classes, "class_claims": CLAIMS}
-    _, page = made(tmp_path / "again", analysis)
+    _, page = made(tmp_path / "other", {"policy": policy, "classes": classes, "class_claims": CLAIMS})
     assert "The policy was tuned for model f00 with the classes cat, and is applied unchanged." in page.text
     assert "stops at exit1 where each of the best boxes has its class's score: couch 0.95, laptop 0.83" in page.text
     assert "was not measured (evaluate with crossfit=true)" in page.text

@@ -129,10 +129,10 @@ def _thresholds(run: ReportedRun) -> Finding:
     for variant, words in (("own", "of each class's own"), ("shrunk", "shrunk where a class is rare")):
         lines.append(_difference(compared["differences"][variant], words, limit))
     for name, found in compared["exits"].items():
-        each = sorted(found["shrunk"].items(), key=lambda pair: -pair[1])
+        per_class = sorted(found["shrunk"].items(), key=lambda pair: -pair[1])
         shared = f"{name}: one threshold for all would be {found['shared']:.2f}"
         if "strength" in found:
-            lines.append(f"{shared}; per class {', '.join(f'{label} {value:.2f}' for label, value in each)}.")
+            lines.append(f"{shared}; per class {', '.join(f'{label} {value:.2f}' for label, value in per_class)}.")
         else:
             lines.append(f"{shared}, and cross-validation prefers it to any of their own.")
     return Finding("Which thresholds?", tuple(lines))

@@ -8,35 +8,28 @@ import torch
 from lightning.pytorch.loggers import Logger
 from rich.console import Console
 
+from cascade_exit.apps.class_figures import draw_classes
 from cascade_exit.apps.console import people
 from cascade_exit.apps.judging import Subject, corruption_figures, crossfit_figures, judge_policy
 from cascade_exit.apps.opening import TrainedModel, open_call
 from cascade_exit.apps.phase_tables import log_per_class, log_predictions
 from cascade_exit.apps.policy_files import FoundPolicy
-from cascade_exit.apps.policy_tables import corruption_table, crossfit_table, kinds_table, policy_table
+from cascade_exit.apps.policy_tables import classes_table, corruption_table, crossfit_table, kinds_table, policy_table
 from cascade_exit.apps.results import Provenance, exit_figures, exit_table, set_facts, write_metrics
 from cascade_exit.apps.trace import find_or_make_trace
 from cascade_exit.config import Call, EvaluateConfig, TraceConfig
 from cascade_exit.data import load_role, open_images
-from cascade_exit.evaluation import (
-    DetectionArrays,
-    ImageTruth,
-    Matches,
-    Measure,
-    bootstrap_interval,
-    exit_measures,
-    image_kinds,
-    match_detections,
-)
+from cascade_exit.evaluation import DetectionArrays, ImageTruth, exit_measures, image_kinds, match_detections
+from cascade_exit.evaluation.intervals import Interval
 from cascade_exit.orchestration import run_verb
-from cascade_exit.policies.reporting import figures_by_kind
+from cascade_exit.policies.class_analysis import Analysed, analyse_classes
+from cascade_exit.policies.reporting import DropOn, exit_intervals, figures_by_kind
 from cascade_exit.runs import Run, UserError, find_run
 from cascade_exit.runtime import detect_set
 from cascade_exit.trace import Trace
 from cascade_exit.tracking import log_figures, tracked
 from cascade_exit.visualization import save_exit_grid, spread_ids
 
-BOOTSTRAPPED: tuple[Measure, ...] = ("AP", "AP50")
 NO_POLICY = "none"
 TRACKED = ("images", "boxes", "exits", "policy", "baseline", "bounds", "intervals")
 
@@ -53,7 +46,9 @@ def work(config: EvaluateConfig, call: Call) -> Path:
         raise UserError(f"baseline={config.baseline}: its classes are not those of run={config.run}")
     logger_config = model.logger(config.logger)
     config = replace(config, logger=logger_config)
-    policy = None if config.policy == NO_POLICY else FoundPolicy.open(config.policy, model, root)
+    policy = None
+    if config.policy != NO_POLICY:
+        policy = FoundPolicy.open(config.policy, model, root, config.transfer)
     data = model.data(config.data)
     images = load_role(data, config.role, progress=True)
     trace, traced = None, None
@@ -102,16 +97,28 @@ def _measure(run: Run, subject: Subject, policy: FoundPolicy | None, trace: Trac
     matches = {name: match_detections(truth, of_exit, images.class_map.names) for name, of_exit in found.items()}
     measures = {name: exit_measures(truth, of_exit, images.class_map.names) for name, of_exit in found.items()}
     metrics = set_facts(images) | {"exits": exit_figures(measures, subject.model.detector.costs)}
-    intervals = _intervals(matches, subject)
-    choice = None
+    intervals: dict[str, Interval] = {}
+    if config.bootstrap:
+        found_intervals = exit_intervals(matches, config.bootstrap, subject.groups)
+        intervals = {f"exits.{path}": interval for path, interval in found_intervals.items()}
+    analysed = Analysed(dict(matches), subject.groups, config.bootstrap)
+    choice, drop = None, None
     if trace is not None:
         static = subject.static_of(trace)
         metrics["baseline"] = static.figures()
         if policy:
             judged = judge_policy(subject, policy.policy, trace, static, run)
+            if policy.tuned_for:
+                run.warn(
+                    f"the policy was tuned for another model and is applied unchanged; it is of {policy.tuned_for}"
+                )
+                judged.figures["policy"]["tuned_for"] = policy.tuned_for
             metrics |= judged.figures
             intervals |= judged.intervals
-            matches["policy"], choice = judged.matches, judged.choice
+            matches["policy"], choice = judged.answers.matches, judged.answers.choice
+            drop = DropOn(judged.answers.matches, static.matches, config.bootstrap, subject.groups)
+            named = static.matches if subject.baseline else None
+            analysed = replace(analysed, answers=judged.answers, baseline=named)
         if config.crossfit:
             metrics |= crossfit_figures(subject, trace, static, run)
     elif subject.baseline:
@@ -119,13 +126,19 @@ def _measure(run: Run, subject: Subject, policy: FoundPolicy | None, trace: Trac
     if intervals:
         metrics["intervals"] = intervals
     kinds = image_kinds(truth, [record.difficulty for record in images.records])
-    metrics["by"] = figures_by_kind(matches, kinds, choice, tuple(found))
+    metrics["by"] = figures_by_kind(matches, kinds, choice, tuple(found), drop)
+    metrics |= analyse_classes(analysed)
+    if policy:
+        for name, thresholds in policy.policy.class_thresholds().items():
+            metrics["classes"].get(name, {})["threshold"] = thresholds
     if config.corruptions:
         metrics["corruptions"] = corruption_figures(subject, policy.policy if policy else None)
     run.manifest.metrics.update(metrics)
     write_metrics(run, metrics, Provenance(backend=config.backend))
     log_figures(logger, {name: metrics[name] for name in TRACKED if name in metrics})
-    log_per_class(logger, metrics["exits"], images)
+    log_per_class(logger, metrics["classes"], tuple(found))
+    if policy:
+        draw_classes(metrics["classes"], run.folder / "figures" / "classes.png")
     if config.pictures:
         (run.folder / "figures").mkdir(exist_ok=True)
         shown = spread_ids(images, config.pictures)
@@ -145,19 +158,6 @@ def _found(
     return {name: trace.exits[name].detections.by_image_id(ids) for name in trace.header.exit_names}
 
 
-def _intervals(matches: Mapping[str, Matches], subject: Subject) -> dict[str, tuple[float, float]]:
-    """95 % intervals under resampling of the groups of images, by the figure's path in metrics.json."""
-    intervals = {}
-    if not subject.config.bootstrap:
-        return {}
-    for name, of_exit in matches.items():
-        for measure in BOOTSTRAPPED:
-            interval = bootstrap_interval(of_exit, measure, subject.config.bootstrap, groups=subject.groups)
-            if interval is not None:
-                intervals[f"exits.{name}.{measure}"] = interval
-    return intervals
-
-
 def _show(run: Run, model: TrainedModel, role: str, console: Console) -> None:
     metrics = run.manifest.metrics
     exits = tuple(metrics["exits"])
@@ -168,6 +168,7 @@ def _show(run: Run, model: TrainedModel, role: str, console: Console) -> None:
         console.print(policy_table(metrics))
     elif "baseline" in metrics:
         console.print(f"Baseline {metrics['baseline']['run']}: AP {metrics['baseline'].get('AP', float('nan')):.3f}")
+    console.print(classes_table(metrics))
     console.print(kinds_table(metrics["by"], exits))
     if "crossfit" in metrics:
         console.print(crossfit_table(metrics))

@@ -15,6 +15,7 @@ from cascade_exit.evaluation import ImageTruth, Matches, match_detections
 from cascade_exit.evaluation.intervals import Interval
 from cascade_exit.model import FULL
 from cascade_exit.policies import Policy
+from cascade_exit.policies.class_thresholds import compare_class_thresholds
 from cascade_exit.policies.fair import Measuring, crossfit_families, fixed_thresholds
 from cascade_exit.policies.pooling import calibrated_matches
 from cascade_exit.policies.reporting import (
@@ -26,7 +27,7 @@ from cascade_exit.policies.reporting import (
     figures_on,
 )
 from cascade_exit.policies.scoring import Scorer
-from cascade_exit.runs import Run, plain
+from cascade_exit.runs import Run, UserError, plain
 from cascade_exit.runtime import Runner, detect_set, trace_set
 from cascade_exit.runtime.latency import Timed, spread_places, static_runner, time_together
 from cascade_exit.runtime.promise import check_promise
@@ -34,6 +35,8 @@ from cascade_exit.runtime.stage_costs import Timing
 from cascade_exit.trace import Trace
 
 Figures = dict[str, Any]
+# Limit of the drop at which thresholds per class are compared with one for all.
+CLASS_THRESHOLDS_DROP = 0.03
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,14 +87,12 @@ class Judged:
     Attributes:
         figures: policy, baseline and bounds of metrics.json.
         intervals: by the figure's path in metrics.json.
-        matches: of the policy's detections.
-        choice: index of each image's exit.
+        answers: of the policy.
     """
 
     figures: Figures
     intervals: dict[str, Interval]
-    matches: Matches
-    choice: np.ndarray
+    answers: Answers
 
 
 def judge_policy(subject: Subject, policy: Policy, trace: Trace, static: Static, run: Run) -> Judged:
@@ -120,20 +121,26 @@ def judge_policy(subject: Subject, policy: Policy, trace: Trace, static: Static,
         run.warn("the policy was tuned on these very images, so its figures flatter it")
     figures = {"policy": of_policy, "baseline": of_baseline, "bounds": bounds}
     known = {name: interval for name, interval in intervals.items() if interval is not None}
-    return Judged(figures, known, answers.matches, choice)
+    return Judged(figures, known, answers)
 
 
 def crossfit_figures(subject: Subject, trace: Trace, static: Static, run: Run) -> Figures:
-    """Fills crossfit, crossfit_best and fixed_thresholds."""
+    """Fills crossfit, crossfit_best, fixed_thresholds and, where there are several classes, class_thresholds."""
     measuring = Measuring(trace, trace.header.macs, static, subject.groups, subject.config.bootstrap)
     fitted = crossfit_families(measuring, progress=True)
     for family, reason in fitted.left_out.items():
         run.warn(f"cross-fitting left out {family}: {reason}")
-    return {
+    figures: Figures = {
         "crossfit": fitted.figures,
         "crossfit_best": fitted.best,
         "fixed_thresholds": fixed_thresholds(measuring),
     }
+    if len(trace.header.classes) > 1:
+        try:
+            figures["class_thresholds"] = compare_class_thresholds(measuring, CLASS_THRESHOLDS_DROP)
+        except UserError as error:
+            run.warn(f"thresholds per class are not compared: {error}")
+    return figures
 
 
 def corruption_figures(subject: Subject, policy: Policy | None) -> dict[str, dict[str, Figures]]:

@@ -11,7 +11,6 @@ from cascade_exit.apps.judging import Subject
 from cascade_exit.apps.policy_figures import cost_scale, trade_off_curves
 from cascade_exit.apps.tuning_outcome import Outcome
 from cascade_exit.apps.tuning_record import References
-from cascade_exit.data import CocoSet
 from cascade_exit.evaluation import DetectionArrays, Matches, image_quality
 from cascade_exit.policies.scoring import Score
 from cascade_exit.tracking import BoxedImage, log_curves, log_table
@@ -46,14 +45,18 @@ def log_tuning(logger: Logger, outcome: Outcome, references: References) -> None
     log_curves(logger, "trade_off", curves, "AP over mean cost", f"mean cost of an image ({unit})")
 
 
-def log_per_class(logger: Logger, exits: Mapping[str, Mapping[str, Any]], images: CocoSet) -> None:
-    """Logs the table `per_class`: AP of every class at every exit, and how many boxes it has."""
-    labels = np.concatenate([record.labels[~record.crowd] for record in images.records])
-    rows = [
-        [name, int((labels == label).sum()), *(of_exit.get("per_class", {}).get(name) for of_exit in exits.values())]
-        for label, name in enumerate(images.class_map.names, start=1)
-    ]
-    log_table(logger, "per_class", ["class", "boxes", *(f"AP {name}" for name in exits)], rows)
+def log_per_class(logger: Logger, classes: Mapping[str, Mapping[str, Any]], exits: Sequence[str]) -> None:
+    """Logs the table `per_class`: boxes of every class, its AP at every exit and, with a policy, what becomes of it."""
+    with_policy = any("policy" in figures for figures in classes.values())
+    columns = ["class", "boxes", *(f"AP {name}" for name in exits)]
+    columns += ["AP policy", "relative drop from full", "leave early"] if with_policy else []
+    rows = []
+    for name, figures in classes.items():
+        row = [name, figures["boxes"], *(figures["exits"].get(exit_name, {}).get("AP") for exit_name in exits)]
+        if with_policy:
+            row += [figures.get("policy", {}).get("AP"), figures.get("drop", {}).get("full"), figures.get("early")]
+        rows.append(row)
+    log_table(logger, "per_class", columns, rows)
 
 
 def log_predictions(

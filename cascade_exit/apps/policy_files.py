@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cascade_exit.apps.opening import TrainedModel
 from cascade_exit.policies import Policy, read_policy
+from cascade_exit.policies.transfer import transfer_policy
 from cascade_exit.runs import Manifest, UserError, find_run
 from cascade_exit.runs.folder import list_runs
 from cascade_exit.runtime.kept_model import DESCRIPTION
@@ -23,31 +24,39 @@ class FoundPolicy:
         path: of its file.
         fingerprint: first 16 hexadecimal digits of the SHA-256 of the file.
         run: id of the tune run that it lies in, if it lies in one.
+        tuned_for: what it was tuned for, in words, if that is another model.
     """
 
     policy: Policy
     path: Path
     fingerprint: str
     run: str | None
+    tuned_for: str | None = None
 
     @classmethod
-    def open(cls, reference: str, model: TrainedModel, root: Path) -> "FoundPolicy":
-        """Finds and reads a policy, and refuses one of another model.
+    def open(cls, reference: str, model: TrainedModel, root: Path, transfer: bool = False) -> "FoundPolicy":
+        """Finds and reads a policy, and refuses one of another model unless it is to be transferred.
 
         Args:
             reference: shipped, a file, or a tune run (folder, or the start of its id).
             model: what it must belong to.
             root: folder of all runs.
+            transfer: apply a policy of another model unchanged.
 
         Raises:
-            UserError: there is none, it is damaged, or it belongs to other weights or classes.
+            UserError: there is none, it is damaged, or it belongs to other weights or classes; or it cannot be
+                transferred.
         """
         path = _shipped(model, root) if reference == SHIPPED else _named(reference, root)
-        policy = read_policy(path)
-        policy.check(model.fingerprint, model.detector.class_map.names)
+        policy, classes = read_policy(path), model.detector.class_map.names
+        tuned_for = None
+        if transfer and policy.model != model.fingerprint:
+            tuned_for = f"model {policy.model} with the classes {', '.join(policy.classes)}"
+            policy = transfer_policy(policy, model.fingerprint, classes, model.detector.exit_names)
+        policy.check(model.fingerprint, classes)
         policy.check_exits(model.detector.exit_names)
         fingerprint = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-        return cls(policy, path, fingerprint, _run_id(path.parent))
+        return cls(policy, path, fingerprint, _run_id(path.parent), tuned_for)
 
 
 def _shipped(model: TrainedModel, root: Path) -> Path:

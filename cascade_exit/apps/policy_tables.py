@@ -37,13 +37,49 @@ def policy_table(metrics: Figures) -> Table:
 def kinds_table(by: Mapping[str, Mapping[str, Figures]], exits: Sequence[str]) -> Table:
     """AP50 by kind of image, and where they leave."""
     table = Table(title="AP50 by kind of image", title_justify="left")
-    _figure_columns(table, ("kind", "images"), exits, next(iter(next(iter(by.values())).values())))
-    words = {"difficulty": "", "objects": " objects", "largest": " (largest object)"}
+    first = next(iter(next(iter(by.values())).values()))
+    _figure_columns(table, ("kind", "images"), exits, first)
+    if "policy" in first:
+        table.add_column("relative drop", justify="right", no_wrap=True)
+    words = {"difficulty": "", "objects": " objects", "size": " (most objects)", "crowding": " objects"}
     for name, kinds in by.items():
         for kind, figures in kinds.items():
             noun = words[name].removesuffix("s") if (name, kind) == ("objects", "1") else words[name]
-            table.add_row(f"{kind}{noun}", str(figures["images"]), *_figure_cells(figures, exits))
+            cells = [f"{kind}{noun}", str(figures["images"]), *_figure_cells(figures, exits)]
+            if "policy" in figures:
+                drop = figures.get("intervals", {}).get("relative_ap_drop")
+                cells.append(_share(figures.get("relative_ap_drop"), drop))
+            table.add_row(*cells)
         table.add_section()
+    return table
+
+
+def classes_table(metrics: Figures) -> Table:
+    """A line per class: AP at each exit, and, with a policy, its AP, its drop and the share that leaves early."""
+    classes, exits = metrics["classes"], tuple(metrics["exits"])
+    with_policy = "policy" in metrics
+    table = Table(title="Class by class: AP", title_justify="left")
+    columns = ["boxes", *exits, *(["policy", "drop from full", "leave early"] if with_policy else [])]
+    for column in ("class", *columns):
+        table.add_column(column, justify="left" if column == "class" else "right", no_wrap=column != "class")
+    for name, figures in classes.items():
+        cells = [f"{figures['boxes']:,}{'*' if figures['few'] else ''}"]
+        cells += [_number(figures["exits"].get(exit_name, {}).get("AP"), "AP") for exit_name in exits]
+        if with_policy:
+            cells.append(_number(figures.get("policy", {}).get("AP"), "AP"))
+            cells.append(_share(figures.get("drop", {}).get("full"), figures.get("intervals", {}).get("drop.full")))
+            cells.append(_share(figures.get("early"), figures.get("intervals", {}).get("early")))
+        table.add_row(name, *cells)
+    notes = []
+    if any(figures["few"] for figures in classes.values()):
+        notes.append("* too few for a claim.")
+    if spread := metrics.get("class_drop", {}).get("full"):
+        chance = f", {spread['std_by_chance']:.1%} by chance alone" if "std_by_chance" in spread else ""
+        notes.append(
+            f"Drops of {spread['classes']} classes: {spread['min']:.1%} to {spread['max']:.1%}, the middle half "
+            f"{spread['quartile1']:.1%} to {spread['quartile3']:.1%}, standard deviation {spread['std']:.1%}{chance}."
+        )
+    table.caption, table.caption_justify = "\n".join(notes) or None, "left"
     return table
 
 
@@ -75,6 +111,12 @@ def crossfit_table(metrics: Figures) -> Table:
     table.caption = f"Best: {fastest}; chosen on these images, so flattered. Fixed thresholds are tuned for no drop."
     table.caption_justify = "left"
     return table
+
+
+def _share(value: float | None, interval: Sequence[float | int] | None) -> str:
+    if value is None:
+        return NOTHING
+    return f"{value:.1%}" + (f" [dim]({100 * interval[0]:.0f} to {100 * interval[1]:.0f})[/]" if interval else "")
 
 
 def _trade(figures: Figures, best: bool) -> str:

@@ -232,6 +232,7 @@ class EvaluateConfig(RunPlace):
         role: which part of it; no other is opened.
         policy: none: every exit answers for every image; shipped: the one beside a kept model, or of a training run's
             newest finished tune run; else the file of a policy, or a tune run.
+        transfer: apply a policy that was tuned for another model, unchanged.
         baseline: a static model, run or models/<name>, that is measured on the same images; none: the full exit.
         backend: what computes.
         threads: CPU threads; none: torch's choice.
@@ -250,6 +251,7 @@ class EvaluateConfig(RunPlace):
     logger: LoggerConfig | None = not_identity(None)
     role: Role = "test"
     policy: str = not_identity("none")
+    transfer: bool = not_identity(False)
     baseline: str | None = not_identity(None)
     backend: Literal["torch"] = "torch"
     threads: int | None = None
@@ -269,6 +271,8 @@ class EvaluateConfig(RunPlace):
         for key in ("bootstrap", "latency_images", "pictures"):
             if getattr(self, key) < 0:
                 raise ValueError(f"{key} must not be negative, got {getattr(self, key)}")
+        if self.transfer and self.policy == "none":
+            raise ValueError("policy must be given with transfer")
 
 
 @dataclass(frozen=True, kw_only=True)

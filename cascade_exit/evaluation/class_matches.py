@@ -34,3 +34,16 @@ class ClassMatches:
     correct: Bool[np.ndarray, "area threshold candidate"]
     counted: Bool[np.ndarray, "area threshold candidate"]
     truth_count: Int[np.ndarray, "area image"]
+
+    def some(self, kept: Bool[np.ndarray, " detection"]) -> "ClassMatches":
+        """Without the other detections; the objects stay."""
+        kept_candidates = kept[self.candidates]
+        return ClassMatches(
+            scores=self.scores[kept],
+            images=self.images[kept],
+            in_area=self.in_area[:, kept],
+            candidates=(np.cumsum(kept) - 1)[self.candidates[kept_candidates]],
+            correct=self.correct[:, :, kept_candidates],
+            counted=self.counted[:, :, kept_candidates],
+            truth_count=self.truth_count,
+        )

@@ -140,15 +140,21 @@ def _overlapping_pairs(truth: _Truth, found: _Found) -> _Pairs:
     detection = np.repeat(np.arange(found.group.size), count)
     within = np.arange(detection.size) - np.repeat(np.cumsum(count) - count, count)
     of_truth = np.repeat(first, count) + within
-    iou = _iou(found.boxes[detection], truth.boxes[of_truth], truth.crowd[of_truth])
+    iou = iou_by_row(found.boxes[detection], truth.boxes[of_truth], truth.crowd[of_truth])
     near = np.flatnonzero(iou >= IOU_THRESHOLDS[0])
     # Of equal overlaps the reference takes the object named last, so that one must come last here.
     order = near[np.lexsort((of_truth[near], iou[near], detection[near]))]
     return _Pairs(detection[order], of_truth[order], iou[order])
 
 
-def _iou(detection: np.ndarray, truth: np.ndarray, crowd: np.ndarray) -> np.ndarray:
-    """Overlap row by row, with the same operations in the same order as the reference, so equal to the last bit."""
+def iou_by_row(detection: np.ndarray, truth: np.ndarray, crowd: np.ndarray) -> np.ndarray:
+    """Overlap row by row, with the same operations in the same order as the reference, so equal to the last bit.
+
+    Args:
+        detection: boxes xywh, `[row 4]`.
+        truth: likewise; where it is a crowd, the detection's own area stands for the union.
+        crowd: of each row.
+    """
     corner = np.minimum(detection[:, :2] + detection[:, 2:], truth[:, :2] + truth[:, 2:])
     side = np.maximum(corner - np.maximum(detection[:, :2], truth[:, :2]), 0.0)
     shared = side[:, 0] * side[:, 1]

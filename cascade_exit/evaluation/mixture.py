@@ -19,6 +19,10 @@ class _MergedClass:
     rows: ClassMatches
     exit_of_row: Int[np.ndarray, " detection"]
 
+    def answers(self, choice: Int[np.ndarray, " image"]) -> ClassMatches:
+        """Those of each image's own exit."""
+        return self.rows.some(choice[self.rows.images] == self.exit_of_row)
+
 
 class ExitMixture:
     """Several exits' matches merged once, so that each choice of exits costs no sorting.
@@ -49,7 +53,7 @@ class ExitMixture:
             ValueError: not one choice per image, or one that is no exit.
         """
         self._check(choice)
-        return Matches(self.image_ids, self.class_names, tuple(_keep(merged, choice) for merged in self._classes))
+        return Matches(self.image_ids, self.class_names, tuple(merged.answers(choice) for merged in self._classes))
 
     def average_precisions(
         self,
@@ -125,18 +129,3 @@ def _merge(parts: tuple[ClassMatches, ...]) -> _MergedClass:
         truth_count=parts[0].truth_count,
     )
     return _MergedClass(rows, exit_of_row[order])
-
-
-def _keep(merged: _MergedClass, choice: np.ndarray) -> ClassMatches:
-    rows = merged.rows
-    kept = choice[rows.images] == merged.exit_of_row
-    kept_candidates = kept[rows.candidates]
-    return ClassMatches(
-        scores=rows.scores[kept],
-        images=rows.images[kept],
-        in_area=rows.in_area[:, kept],
-        candidates=(np.cumsum(kept) - 1)[rows.candidates[kept_candidates]],
-        correct=rows.correct[:, :, kept_candidates],
-        counted=rows.counted[:, :, kept_candidates],
-        truth_count=rows.truth_count,
-    )

@@ -95,7 +95,7 @@ class Tally:
         precision = found / (rank + np.spacing(1))
 
         objects = hits.truth_count @ weights
-        wanted = np.tile(_hits_before_level(objects), (len(thresholds), 1))
+        wanted = np.tile(hits_before_level(objects), (len(thresholds), 1))
         reached = wanted < of_segment[:, None]
         curves = np.zeros((segments, RECALL_LEVELS.size))
         if precision.size:
@@ -194,7 +194,7 @@ def _by_segment(parts: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.nda
     return segment[order], rows[order], order
 
 
-def _hits_before_level(objects: Int[np.ndarray, " class_"]) -> Int[np.ndarray, "class_ level"]:
+def hits_before_level(objects: Int[np.ndarray, " class_"]) -> Int[np.ndarray, "class_ level"]:
     """How many true positives stand before the one that reaches each level of recall."""
     total = np.maximum(objects, 1)[:, None]
     needed = np.ceil(RECALL_LEVELS * total)

@@ -95,7 +95,7 @@ def crossfit_families(
     """
     figures: dict[str, dict[str, Figures]] = {}
     left_out: dict[str, str] = {}
-    folds = _Folds(measuring.trace, measuring.costs)
+    folds = Folds(measuring.trace, measuring.costs)
     chosen = family_names() if names is None else tuple(names)
     with Progress(console=Console(stderr=True), disable=not progress) as bar:
         task = bar.add_task("Cross-fitting", total=len(chosen))
@@ -130,18 +130,19 @@ def drop_name(drop: float) -> str:
     return f"{drop:g}"
 
 
-def _crossfit_family(name: str, measuring: Measuring, drops: Sequence[float], folds: "_Folds") -> dict[str, Figures]:
+def _crossfit_family(name: str, measuring: Measuring, drops: Sequence[float], folds: "Folds") -> dict[str, Figures]:
+    return {drop_name(drop): measuring.figures(crossfit_answers(name, measuring, drop, folds)) for drop in drops}
+
+
+def crossfit_answers(name: str, measuring: Measuring, drop: float, folds: "Folds") -> Answers:
+    """What a family answers on every image, tuned without the image's fold; see `crossfit_families`."""
     trace, costs = measuring.trace, measuring.costs
-    by_exit = cost_array(trace.header.exit_names, costs)
-    figures = {}
-    for drop in drops:
-        tune = folds.tuner(name, Objective("max_speedup", max_relative_ap_drop=drop))
-        found = crossfit(trace, tune, costs, groups=measuring.groups, calibration=folds.calibration, resamples=0)
-        figures[drop_name(drop)] = measuring.figures(Answers(found.matches, found.choice, by_exit))
-    return figures
+    tune = folds.tuner(name, Objective("max_speedup", max_relative_ap_drop=drop))
+    found = crossfit(trace, tune, costs, groups=measuring.groups, calibration=folds.calibration, resamples=0)
+    return Answers(found.matches, found.choice, cost_array(trace.header.exit_names, costs))
 
 
-class _Folds:
+class Folds:
     """What is left of the set without each fold: calibrated and matched once, each family fitted once."""
 
     def __init__(self, trace: Trace, costs: Costs) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from cascade_exit.model import FULL, Digest
 from cascade_exit.policies.calibration import ExitCalibration
-from cascade_exit.policies.rules import AnyRule, describe_rule, rule_stops
+from cascade_exit.policies.rules import AnyRule, PerClassRule, describe_rule, rule_stops
 from cascade_exit.runs import SchemaError, UserError, atomic_write_text, build, to_plain
 from cascade_exit.trace import Trace
 
@@ -110,11 +110,12 @@ class Policy:
         if tuple(classes) != self.classes:
             raise UserError(
                 f"policy {self.name} is for the classes {', '.join(self.classes)}, the model has {', '.join(classes)}: "
-                "tune a policy for this model"
+                "tune a policy for this model (evaluate with transfer=true shows what it does unchanged)"
             )
         if model != self.model:
             raise UserError(
-                f"policy {self.name} was tuned for model {self.model}, this is model {model}: tune a policy for it"
+                f"policy {self.name} was tuned for model {self.model}, this is model {model}: tune a policy for it "
+                "(evaluate with transfer=true shows what it does unchanged)"
             )
 
     def check_exits(self, exit_names: Sequence[str]) -> None:
@@ -128,6 +129,15 @@ class Policy:
                 raise UserError(
                     f"policy {self.name} has numbers for {strangers[0]}, the model has only {', '.join(exit_names)}"
                 )
+
+    def class_thresholds(self) -> dict[str, dict[str, float]]:
+        """Score from which on a class does not stand in the way of stopping, by class and exit with such a rule."""
+        wanted: dict[str, dict[str, float]] = {}
+        for exit_name, rule in self.rules.items():
+            if isinstance(rule, PerClassRule) and math.isfinite(rule.threshold):
+                for name, own in zip(self.classes, rule.class_thresholds, strict=True):
+                    wanted.setdefault(name, {})[exit_name] = own + rule.threshold
+        return wanted
 
     def _calibrated(self, name: str, digest: Digest) -> Digest:
         return self.calibration[name].digest(digest) if name in self.calibration else digest

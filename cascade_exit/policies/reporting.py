@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from cascade_exit.evaluation import Matches, Measure, average_precisions, percentile_interval, resampled_weights
+from cascade_exit.evaluation.class_averages import class_averages, mean_over_classes
 from cascade_exit.evaluation.intervals import Groups, Interval
 from cascade_exit.policies.references import greedy_oracle, routing_bounds
 from cascade_exit.policies.scoring import Scorer, relative_drop
@@ -96,16 +97,44 @@ def answer_intervals(
     Returns:
         By name of the figure; one that cannot be computed is absent.
     """
-    rows = []
-    for weights in resampled_weights(answers.choice.size, resamples, seed, groups):
-        own = average_precisions(answers.matches, weights, BOTH)
-        baseline = average_precisions(static.matches, weights, ("AP",))["AP"]
-        mean_cost = (answers.costs[answers.choice] * weights).sum() / weights.sum()
-        rows.append((own["AP"], own["AP50"], relative_drop(own["AP"], baseline), static.macs / mean_cost))
-    names = ("AP", "AP50", "relative_ap_drop", "speedup_macs")
-    columns = np.array(rows, np.float64).reshape(-1, len(names)).T
-    intervals = {name: percentile_interval(column) for name, column in zip(names, columns, strict=True)}
+    weights = np.stack(list(resampled_weights(answers.choice.size, resamples, seed, groups)))
+    own = class_averages(answers.matches, weights)
+    ap, baseline = mean_over_classes(own.ap), mean_over_classes(class_averages(static.matches, weights).ap)
+    mean_costs = weights @ answers.costs[answers.choice] / weights.sum(axis=1)
+    return known_intervals(
+        {
+            "AP": ap,
+            "AP50": mean_over_classes(own.ap50),
+            "relative_ap_drop": relative_drops(ap, baseline),
+            "speedup_macs": static.macs / mean_costs,
+        }
+    )
+
+
+def exit_intervals(
+    by_name: Mapping[str, Matches], resamples: int, groups: Groups | None = None, seed: int = 0
+) -> dict[str, Interval]:
+    """95 % intervals of AP and AP50 by name and measure, such as `exit1.AP`; arguments as for `answer_intervals`."""
+    intervals: dict[str, Interval] = {}
+    for name, matches in by_name.items():
+        weights = np.stack(list(resampled_weights(matches.image_ids.size, resamples, seed, groups)))
+        of_classes = class_averages(matches, weights)
+        pooled = {"AP": mean_over_classes(of_classes.ap), "AP50": mean_over_classes(of_classes.ap50)}
+        intervals |= {f"{name}.{key}": interval for key, interval in known_intervals(pooled).items()}
+    return intervals
+
+
+def known_intervals(resampled: Mapping[str, Float[np.ndarray, " resample"]]) -> dict[str, Interval]:
+    """95 % intervals of those figures that can be computed on a resample at all."""
+    intervals = {name: percentile_interval(values) for name, values in resampled.items()}
     return {name: interval for name, interval in intervals.items() if interval is not None}
+
+
+def relative_drops(
+    aps: Float[np.ndarray, "*shape"], references: Float[np.ndarray, "*shape"]
+) -> Float[np.ndarray, "*shape"]:
+    """(reference - AP) / reference of many; NaN where the reference finds nothing."""
+    return 1 - np.divide(aps, references, out=np.full(aps.shape, np.nan), where=references > 0)
 
 
 def bounds_figures(
@@ -128,6 +157,7 @@ def figures_by_kind(
     kinds: Mapping[str, Mapping[str, Bool[np.ndarray, " image"]]],
     choice: Int[np.ndarray, " image"] | None = None,
     exit_names: Sequence[str] = (),
+    drop: "DropOn | None" = None,
 ) -> dict[str, dict[str, Figures]]:
     """Figures on the images of each kind.
 
@@ -136,11 +166,42 @@ def figures_by_kind(
         kinds: see `image_kinds`.
         choice: of the policy.
         exit_names: what its numbers mean.
+        drop: what the policy's drop is measured with, where there is a policy.
     """
     return {
-        name: {kind: figures_on(by_name, mask, choice, exit_names) for kind, mask in masks.items()}
+        name: {
+            kind: figures_on(by_name, mask, choice, exit_names) | (drop.figures(mask) if drop else {})
+            for kind, mask in masks.items()
+        }
         for name, masks in kinds.items()
     }
+
+
+@dataclass(frozen=True, eq=False)
+class DropOn:
+    """The relative AP drop of a policy on some of the images.
+
+    Attributes:
+        policy: matches of its detections.
+        baseline: of the static model's.
+        resamples: for the interval; 0: none.
+        groups: of each image, where images belong together.
+    """
+
+    policy: Matches
+    baseline: Matches
+    resamples: int
+    groups: Groups
+
+    def figures(self, mask: Bool[np.ndarray, " image"]) -> Figures:
+        """The drop and its interval; absent where there is nothing to be found."""
+        images = mask.size
+        drawn = resampled_weights(images, self.resamples, groups=self.groups) if self.resamples else ()
+        weights = np.stack([np.ones(images, np.int64), *drawn]) * mask
+        aps = [mean_over_classes(class_averages(side, weights).ap) for side in (self.policy, self.baseline)]
+        drops = relative_drops(*aps)
+        intervals = known_intervals({"relative_ap_drop": drops[1:]})
+        return present({"relative_ap_drop": float(drops[0])}) | ({"intervals": intervals} if intervals else {})
 
 
 def figures_on(

@@ -103,8 +103,8 @@ def _router(tuning: Tuning, scorer: Scorer, exit_name: str) -> AnyRule:
     return fit_router(tuning.trace, scorer.matches, exit_name, tuning.costs, calibration=tuning.calibration)
 
 
-def _per_class(tuning: Tuning, scorer: Scorer, exit_name: str) -> AnyRule:
-    return fit_per_class(tuning.trace, exit_name, tuning.calibration)
+def _per_class(strength: float | None = None) -> Fit:
+    return lambda tuning, scorer, exit_name: fit_per_class(tuning.trace, exit_name, tuning.calibration, strength)
 
 
 def family_names() -> tuple[str, ...]:
@@ -112,23 +112,26 @@ def family_names() -> tuple[str, ...]:
     return (PLAN, *STATISTICS, *_FITTED)
 
 
-_FITTED: dict[str, Fit] = {"per_class": _per_class, "logistic": _logistic, "router": _router}
+_FITTED: dict[str, Fit] = {"per_class": _per_class(), "logistic": _logistic, "router": _router}
+# What `per_class` is held against: one threshold for all classes, and thresholds that are not shrunk.
+PER_CLASS_EXTREMES: dict[str, Fit] = {"per_class_shared": _per_class(math.inf), "per_class_own": _per_class(0.0)}
 
 
 def tune_family(name: str, tuning: Tuning, scorer: Scorer) -> TunedFamily:
     """Fits a family's rules and tries out thresholds.
 
     Args:
-        name: see `family_names`.
+        name: see `family_names`; or one of `PER_CLASS_EXTREMES`.
         tuning: what is tuned, on what.
         scorer: of the tuning's trace, costs and calibration.
 
     Raises:
         UserError: no such family, or it has nothing to decide on this trace.
     """
-    if name not in family_names():
+    fitted = _FITTED | PER_CLASS_EXTREMES
+    if name not in family_names() and name not in fitted:
         raise UserError(f"family={name}: no such family{closest(name, family_names())}; auto tries all")
-    fit = _FITTED[name] if name in _FITTED else _threshold_on(PLAN_STATISTIC if name == PLAN else name)
+    fit = fitted[name] if name in fitted else _threshold_on(PLAN_STATISTIC if name == PLAN else name)
     deciding = tuning.trace.header.exit_names[:-1]
     if name in COMPARISONS:
         deciding = deciding[1:]

@@ -3,6 +3,7 @@
 from cascade_exit.report.anchor_recall import anchor_recall_map, anchor_trade_off
 from cascade_exit.report.canvas import save_figure
 from cascade_exit.report.class_bars import class_bars
+from cascade_exit.report.class_figure import ClassPoint, Estimate, class_figure
 from cascade_exit.report.co_occurrence import co_occurrence_map
 from cascade_exit.report.distributions import statistic_histograms
 from cascade_exit.report.heat_maps import threshold_heat_maps
@@ -12,7 +13,9 @@ from cascade_exit.report.trade_off import Curve, Mark, trade_off
 from cascade_exit.report.trials import Tried, trials_figure
 
 __all__ = [
+    "ClassPoint",
     "Curve",
+    "Estimate",
     "Mark",
     "Reliability",
     "Tried",
@@ -21,6 +24,7 @@ __all__ = [
     "class_bars",
     "co_occurrence_map",
     "picture_pairs",
+    "class_figure",
     "reliability_diagrams",
     "save_figure",
     "statistic_histograms",

@@ -162,8 +162,8 @@ def test_kinds_add_up(mixed):
         shares = [figures["images"] * figures["exit_rates"]["exit2"] for figures in kinds.values()]
         if sum(figures["images"] for figures in kinds.values()) == metrics["images"]:
             assert sum(shares) == pytest.approx(metrics["images"] * metrics["policy"]["exit_rates"]["exit2"])
-    assert metrics["by"].keys() == {"difficulty", "objects", "largest"}
-    assert metrics["by"]["objects"].keys() == {"0", "1", "2-3", "4+"}
+    assert metrics["by"].keys() == {"difficulty", "objects", "size", "crowding"}
+    assert metrics["by"]["objects"].keys() == {"0", "1", "2-4"}
     assert "AP" not in metrics["by"]["objects"]["0"]["policy"]
     for words in ("Policy mixed against full", "AP50 by kind of image", "leave at exit1", "promise on 8 images"):
         assert words in answer.err
@@ -188,6 +188,32 @@ def test_a_baseline_is_measured_on_the_same_images(blotches, trace, evaluate, mi
     of_full = {key: own["baseline"][key] for key in ("AP", "AP50", "macs")}
     assert metrics["baseline"] == of_full | {"run": "models/twin"}
     assert metrics["policy"]["relative_ap_drop"] == own["policy"]["relative_ap_drop"]
+    for name, found in metrics["classes"].items():
+        assert found["baseline"]["AP"] == pytest.approx(metrics["exits"]["full"]["per_class"][name], abs=1e-9)
+        assert found["drop"]["baseline"] == found["drop"]["full"]
+
+
+def test_classes_agree_with_the_exits_and_are_shown(mixed):
+    answer, metrics = mixed
+    for exit_name, figures in metrics["exits"].items():
+        for name, ap in figures["per_class"].items():
+            assert metrics["classes"][name]["exits"][exit_name]["AP"] == pytest.approx(ap, abs=1e-9)
+    assert sum(found["boxes"] for found in metrics["classes"].values()) == metrics["boxes"]
+    assert (answer.run / "figures" / "classes.png").is_file()
+    assert "Class by class" in answer.err
+
+
+def test_a_policy_of_another_model_is_applied_unchanged_where_that_is_asked_for(blotches, trace, cli, evaluate):
+    rules = some_stop(trace)
+    other = Policy(model="f" * 16, classes=("cat",), rules=rules, name="of another", exit_rates={"exit1": 1.0})
+    answer, metrics = evaluate(other, "transfer=true")
+    assert metrics["policy"]["name"] == "of another, transferred"
+    assert metrics["policy"]["tuned_for"] == f"model {'f' * 16} with the classes cat"
+    assert "tuned for another model and is applied unchanged" in answer.err
+    choice = blotches.policy(rules).choose(trace)
+    assert metrics["policy"]["AP"] == Scorer(trace, trace.header.macs).ap(choice)
+    refused = cli("evaluate", *blotches.words, "transfer=true", *QUICK)
+    assert (refused.code, refused.errors) == (2, ["policy must be given with transfer"])
 
 
 def test_shipped_is_beside_the_kept_model(blotches, trace, cli, root, tmp_path):
@@ -227,7 +253,7 @@ def test_policies_of_others_and_damaged_ones_are_refused_in_one_line(blotches, t
 
 
 Keys = tuple[str, ...]
-OPTIONAL = ("crossfit", "crossfit_best", "fixed_thresholds", "corruptions")
+OPTIONAL = ("crossfit", "crossfit_best", "fixed_thresholds", "class_thresholds", "corruptions")
 
 
 def documented() -> set[Keys]:
@@ -260,7 +286,13 @@ def assert_as_documented(metrics: dict[str, Any], pages: set[Keys]) -> None:
     leaves = written(metrics)
     assert {leaf for leaf in leaves if not any(means(path, leaf) for path in pages)} == set()
     missing = {path for path in pages if not any(means(path, leaf) for leaf in leaves)}
-    assert missing <= {("bounds", "efficacy")}  # so few images cannot tell an oracle from chance
+    # So few images cannot tell an oracle from chance, nor have two classes with enough boxes; nothing was transferred,
+    # and no other model is the baseline.
+    by_chance = {("bounds", "efficacy"), ("policy", "tuned_for")}
+    by_chance |= {path for path in pages if path[0] == "class_drop" or path[:3] == ("classes", "CLASS", "baseline")}
+    by_chance |= {path for path in pages if path[-2:] in (("drop", "baseline"), ("EXIT", "strength"))}
+    by_chance |= {("classes", "CLASS", "gain_where_left", "EXIT"), ("classes", "CLASS", "threshold", "EXIT")}
+    assert missing <= by_chance
 
 
 def test_documented_keys_are_those_written(mixed):

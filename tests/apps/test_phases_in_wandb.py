@@ -86,9 +86,12 @@ def test_figures_are_those_of_metrics_json(evaluated):
 def test_classes_and_predictions(evaluated):
     one, metrics = written(evaluated), json.loads((evaluated / "metrics.json").read_text())
     table = one.table("per_class")
-    assert table["columns"] == ["class", "boxes", *(f"AP {name}" for name in EXITS)]
-    for name, boxes, *values in table["data"]:
+    of_policy = ["AP policy", "relative drop from full", "leave early"]
+    assert table["columns"] == ["class", "boxes", *(f"AP {name}" for name in EXITS), *of_policy]
+    for name, boxes, *values, ap, drop, early in table["data"]:
         assert values == pytest.approx([metrics["exits"][each]["per_class"].get(name) for each in EXITS])
+        found = metrics["classes"][name]
+        assert (ap, drop, early) == (found["policy"]["AP"], found["drop"]["full"], found["early"])
         assert boxes > 0
     assert sum(row[1] for row in table["data"]) == metrics["boxes"]
     table = one.table("predictions")

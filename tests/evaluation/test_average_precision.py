@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cascade_exit.evaluation import MEASURES, average_precision, average_precisions, match_detections
-from cascade_exit.evaluation.tally import RECALL_LEVELS, _hits_before_level
+from cascade_exit.evaluation.tally import RECALL_LEVELS, hits_before_level
 
 from .reference import STATS, class_names, coco_evaluation, random_detections, random_truth, repeated
 
@@ -78,7 +78,7 @@ def test_real_valued_boxes_in_single_precision() -> None:
 def test_every_number_of_objects_reaches_the_levels_where_the_reference_does() -> None:
     # Recall k/n and level are both rounded numbers, and which comes first decides.
     counts = np.arange(1, 3000)
-    ours = _hits_before_level(counts)
+    ours = hits_before_level(counts)
     for row, count in zip(ours, counts.tolist(), strict=True):
         recall = np.arange(1, count + 1) / count
         np.testing.assert_array_equal(row, np.searchsorted(recall, RECALL_LEVELS, side="left"))

@@ -14,10 +14,12 @@ from cascade_exit.model import FULL
 from cascade_exit.policies.pooling import calibrated_matches
 from cascade_exit.policies.reporting import (
     Answers,
+    DropOn,
     Static,
     answer_figures,
     answer_intervals,
     bounds_figures,
+    exit_intervals,
     figures_by_kind,
 )
 from cascade_exit.policies.scoring import Scorer
@@ -89,8 +91,11 @@ def test_intervals_are_paired_and_hold_the_figures(trace: Trace) -> None:
     groups = [str(place // 2) for place in range(60)]
     intervals = answer_intervals(of_mixture, static, 80, groups, seed=5)
     settings = {"resamples": 80, "seed": 5, "groups": groups}
-    assert intervals["AP"] == bootstrap_interval(of_mixture.matches, **settings)
-    assert intervals["AP50"] == bootstrap_interval(of_mixture.matches, "AP50", **settings)
+    assert intervals["AP"] == pytest.approx(bootstrap_interval(of_mixture.matches, **settings), abs=1e-12)
+    assert intervals["AP50"] == pytest.approx(bootstrap_interval(of_mixture.matches, "AP50", **settings), abs=1e-12)
+    of_exits = exit_intervals({"full": static.matches}, 80, groups, seed=5)
+    assert of_exits["full.AP"] == pytest.approx(bootstrap_interval(static.matches, **settings), abs=1e-12)
+    assert of_exits.keys() == {"full.AP", "full.AP50"}
     drop = relative_drop_interval(of_mixture.matches, static.matches, **settings)
     assert intervals["relative_ap_drop"] == pytest.approx(drop)
     figures = answer_figures(of_mixture, EXITS, static)
@@ -132,7 +137,8 @@ def test_kinds_are_measured_on_their_images_alone(trace: Trace) -> None:
     choice = mixed(trace)
     kinds = image_kinds(trace.truth, trace.difficulties)
     by_name = {"full": calibrated_matches(trace, FULL), "policy": answers(trace, choice).matches}
-    figures = figures_by_kind(by_name, kinds, choice, EXITS)
+    drop = DropOn(by_name["policy"], by_name["full"], 30, [str(place) for place in range(60)])
+    figures = figures_by_kind(by_name, kinds, choice, EXITS, drop)
     assert figures["objects"]["0"].keys() == {"images", "full", "policy", "exit_rates"}
     assert figures["objects"]["0"]["full"] == {}
     for kind, mask in kinds["difficulty"].items():
@@ -145,3 +151,7 @@ def test_kinds_are_measured_on_their_images_alone(trace: Trace) -> None:
             continue
         assert of_kind["full"]["AP"] == average_precision(calibrated_matches(part, FULL))
         assert of_kind["policy"]["AP50"] == Scorer(part, MACS).ap(choice[mask], measure="AP50")
+        of_full, of_policy = (of_kind[name]["AP"] for name in ("full", "policy"))
+        assert of_kind["relative_ap_drop"] == pytest.approx(1 - of_policy / of_full)
+        low, high = of_kind["intervals"]["relative_ap_drop"]
+        assert low < of_kind["relative_ap_drop"] < high

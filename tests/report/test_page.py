@@ -184,7 +184,7 @@ class TestCharts:
             folders.append(folder)
         figures = page_of(folders, tmp_path).figures
         for run_id in ("aaaaaaaa", "bbbbbbbb"):
-            (bar,) = figures[f"evaluate ({run_id})"]["data"]
+            (bar,) = figures[f"AP: evaluate ({run_id})"]["data"]
             assert dict(zip(bar["x"], bar["y"], strict=True)) == {f"thing{number}": number / 16 for number in range(7)}
 
     def test_means_over_seeds_are_bars_with_their_interval(self, page):

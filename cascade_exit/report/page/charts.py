@@ -1,19 +1,17 @@
-"""Charts of training, exit rates, classes and seeds."""
+"""Charts of training, exit rates and seeds."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 
-import plotly.graph_objects as go
-
-from cascade_exit.report.page.cells import exit_names, lookup, rates_of
+from cascade_exit.report.page.cells import exit_names, rates_of
 from cascade_exit.report.page.drawing import (
     GREY,
     Chart,
-    exit_colour,
     new_figure,
     plain_text,
     run_colour,
     run_dash,
+    share_bars,
     wrapped,
 )
 from cascade_exit.report.page.lineage import Lineage
@@ -21,9 +19,6 @@ from cascade_exit.report.page.seeds import group_means, group_name
 from cascade_exit.report.page.source import ReportedRun
 
 _PARTS = ("classification", "localization")
-# More groups of bars than this are hard to read in one chart.
-_MOST_TOGETHER = 12
-_GROUP_PX = 150
 
 
 def training_charts(lineage: Lineage) -> list[Chart]:
@@ -86,60 +81,8 @@ def rates_chart(lineage: Lineage) -> Chart | None:
             for label, run in zip(labels, having, strict=True)
             if name in (rates := rates_of(run) or {})
         ]
-        figure.add_bar(
-            x=[rate for _, rate in held],
-            y=[label for label, _ in held],
-            orientation="h",
-            name=name,
-            marker={"color": exit_colour(name)},
-            text=[f"{100 * rate:.0f} %" if rate >= 0.06 else "" for _, rate in held],
-            textposition="inside",
-            insidetextanchor="middle",
-            textangle=0,
-            textfont={"color": "#111"},
-            hovertemplate="%{y}<br>%{fullData.name}: %{x:.1%}<extra></extra>",
-        )
+        share_bars(figure, name, dict(held))
     return Chart("Where images leave", figure, having, wide=True)
-
-
-def class_charts(lineage: Lineage) -> list[Chart]:
-    """AP of each class at each exit: runs together where there is room, else a chart for each."""
-    having = [
-        run for run in lineage.runs if any("per_class" in of_exit for of_exit in run.figures.get("exits", {}).values())
-    ]
-    if not having:
-        return []
-    groups = sum(len(_classes(run)) for run in having)
-    if groups <= _MOST_TOGETHER:
-        return [Chart("AP of each class at each exit", _class_bars(having, lineage), having, True, groups * _GROUP_PX)]
-    return [Chart(lineage.label(run), _class_bars([run], lineage), [run]) for run in having]
-
-
-def _classes(run: ReportedRun) -> list[str]:
-    return list(
-        dict.fromkeys(name for of_exit in run.figures["exits"].values() for name in of_exit.get("per_class", {}))
-    )
-
-
-def _class_bars(runs: Sequence[ReportedRun], lineage: Lineage) -> go.Figure:
-    figure = new_figure("", "AP", height_px=340, barmode="group", bargap=0.25)
-    for name in exit_names(runs):
-        held = [
-            (run, label, lookup(run.figures, f"exits.{name}.per_class").get(label))
-            for run in runs
-            for label in _classes(run)
-            if lookup(run.figures, f"exits.{name}.per_class")
-        ]
-        held = [bar for bar in held if bar[2] is not None]
-        classes = [plain_text(label) for _, label, _ in held]
-        figure.add_bar(
-            x=[[wrapped(lineage.label(run)) for run, _, _ in held], classes] if len(runs) > 1 else classes,
-            y=[value for _, _, value in held],
-            name=name,
-            marker={"color": exit_colour(name)},
-            hovertemplate="%{x}<br>%{fullData.name}: %{y:.4f}<extra></extra>",
-        )
-    return figure
 
 
 def seeds_charts(groups: Sequence[Sequence[ReportedRun]], lineage: Lineage) -> list[Chart]:

@@ -3,7 +3,7 @@
 import html
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +51,23 @@ def new_figure(x: str, y: str, height_px: int = 300, **layout: Any) -> go.Figure
     figure.update_xaxes(**axis, title_text=x)
     figure.update_yaxes(**axis, title_text=y)
     return figure
+
+
+def share_bars(figure: go.Figure, exit_name: str, rates: Mapping[str, float]) -> None:
+    """Adds an exit's pieces to horizontal bars of shares, by the bar's label; pieces with room have their number."""
+    figure.add_bar(
+        x=list(rates.values()),
+        y=list(rates),
+        orientation="h",
+        name=exit_name,
+        marker={"color": exit_colour(exit_name)},
+        text=[f"{100 * rate:.0f} %" if rate >= 0.06 else "" for rate in rates.values()],
+        textposition="inside",
+        insidetextanchor="middle",
+        textangle=0,
+        textfont={"color": "#111"},
+        hovertemplate="%{y}<br>%{fullData.name}: %{x:.1%}<extra></extra>",
+    )
 
 
 def run_colour(place: int) -> str:

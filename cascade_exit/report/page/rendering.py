@@ -12,15 +12,17 @@ from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from cascade_exit.report.page.cells import Table, exit_names
-from cascade_exit.report.page.charts import class_charts, rates_chart, seeds_charts, training_charts
+from cascade_exit.report.page.charts import rates_chart, seeds_charts, training_charts
+from cascade_exit.report.page.class_charts import class_charts
 from cascade_exit.report.page.drawing import Chart, exit_colour, run_colour
+from cascade_exit.report.page.findings import NOTE, Findings, class_findings
 from cascade_exit.report.page.lineage import Lineage
 from cascade_exit.report.page.pictures import Picture, collect_pictures
 from cascade_exit.report.page.rules import rules_table
 from cascade_exit.report.page.scorecard import scorecard
 from cascade_exit.report.page.seeds import seeds_table
 from cascade_exit.report.page.source import ReportedRun
-from cascade_exit.report.page.tables import difference_tables, exits_table, policies_table, runs_table
+from cascade_exit.report.page.tables import classes_table, difference_tables, exits_table, policies_table, runs_table
 from cascade_exit.report.page.trade_offs import trade_off_charts
 
 
@@ -32,6 +34,7 @@ class Section:
         id: where links lead.
         title: its head, and its word in the navigation.
         words: before everything else.
+        findings: in sentences, before all numbers.
         tables: first.
         charts: then.
         pictures: last.
@@ -42,6 +45,7 @@ class Section:
     id: str
     title: str
     words: str = ""
+    findings: Sequence[Findings] = ()
     tables: Sequence[Table] = ()
     charts: Sequence[Chart] = ()
     pictures: Sequence[Picture] = field(default=(), repr=False)
@@ -100,6 +104,7 @@ def breakable(text: str) -> Markup:
 def _sections(lineage: Lineage, pictures: int) -> list[Section]:
     runs, groups = lineage.runs, lineage.seed_groups()
     rates, score, rules = rates_chart(lineage), scorecard(runs, lineage), rules_table(runs, lineage)
+    findings = class_findings(runs, lineage)
     shown, left_out = collect_pictures(runs, pictures)
     return [
         Section("runs", "Runs", tables=[runs_table(runs, lineage)]),
@@ -133,7 +138,15 @@ def _sections(lineage: Lineage, pictures: int) -> list[Section]:
             by_exit=True,
         ),
         Section("scorecard", "Scorecard", tables=[score] if score else ()),
-        Section("classes", "Classes", charts=class_charts(lineage), by_exit=True),
+        Section(
+            "classes",
+            "Classes",
+            NOTE if findings else "",
+            findings,
+            tables=_filled(classes_table(runs, lineage)),
+            charts=class_charts(lineage),
+            by_exit=True,
+        ),
         Section("pictures", "Pictures", _left_out(left_out), pictures=shown),
     ]
 

@@ -3,7 +3,18 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from cascade_exit.report.page.cells import ABSENT, Cell, Table, Tone, exit_names, figure_cell, lookup, rates_of
+from cascade_exit.report.page.cells import (
+    ABSENT,
+    Cell,
+    Table,
+    Tone,
+    between,
+    exit_names,
+    figure_cell,
+    lookup,
+    number,
+    rates_of,
+)
 from cascade_exit.report.page.differences import differences
 from cascade_exit.report.page.lineage import Lineage
 from cascade_exit.report.page.source import ReportedRun
@@ -115,6 +126,33 @@ def policies_table(runs: Sequence[ReportedRun], lineage: Lineage) -> Table:
     return _without_empty_columns(Table("Policies", columns, rows, note))
 
 
+def classes_table(runs: Sequence[ReportedRun], lineage: Lineage) -> Table:
+    """Every class of every run that was analysed class by class, and what is known of its kind of images."""
+    having = [run for run in runs if run.figures.get("classes")]
+    exits = exit_names(having)
+    paths = {f"exits.{name}.AP": f"AP {name}" for name in exits}
+    paths |= {"policy.AP": "AP policy", "drop.full": "drop from full", "drop.baseline": "drop from baseline"}
+    paths |= {"early": "leave early"}
+    paths |= {f"gain_where_left.{name}": f"full − {name} where they left there" for name in exits[:-1]}
+    rows: list[list[Cell]] = []
+    for run in having:
+        rows.append([Cell(", ".join(filter(None, [lineage.label(run), measured_on(run).text])))])
+        for name, found in run.figures["classes"].items():
+            boxes = Cell(f"{found['boxes']:,}", below="too few for a claim" if found["few"] else "")
+            rows.append([Cell(name), boxes, *(_class_cell(run, name, path) for path in paths)])
+    return _without_empty_columns(Table("Class by class", ["class", "boxes", *paths.values()], rows, _INTERVAL))
+
+
+def _class_cell(run: ReportedRun, name: str, path: str) -> Cell:
+    found = run.figures["classes"][name]
+    value = lookup(found, path)
+    if value is None:
+        return ABSENT
+    unit = {"drop": "relative_ap_drop", "early": "policy.exit_rates"}.get(path.split(".")[0], path)
+    below = between(found.get("intervals", {}).get(path), unit)
+    return Cell(number(value, unit), value, f"classes.{name}.{path} of {run.id}", below)
+
+
 def difference_tables(runs: Sequence[ReportedRun], lineage: Lineage) -> list[Table]:
     """One table per verb with at least two runs: only what differs."""
     tables = []
@@ -178,6 +216,7 @@ def _started(run: ReportedRun) -> Cell:
 
 
 def _without_empty_columns(table: Table) -> Table:
-    kept = [place for place in range(len(table.columns)) if any(row[place] != ABSENT for row in table.rows)]
-    rows = [[row[place] for place in kept] for row in table.rows]
+    whole = [row for row in table.rows if len(row) == len(table.columns)]
+    kept = [place for place in range(len(table.columns)) if any(row[place] != ABSENT for row in whole)]
+    rows = [[row[place] for place in kept] if len(row) == len(table.columns) else row for row in table.rows]
     return Table(table.title, [table.columns[place] for place in kept], rows, table.note)

@@ -9,7 +9,7 @@ from cascade_exit.policies import Policy, read_policy
 from cascade_exit.runs import Manifest, UserError, find_run
 from cascade_exit.runs.folder import list_runs
 from cascade_exit.runtime.kept_model import DESCRIPTION
-from cascade_exit.runtime.loading import POLICY, SHIPPED
+from cascade_exit.runtime.loading import POLICY, SHIPPED, policy_model
 
 TUNE = "tune"
 
@@ -44,7 +44,7 @@ class FoundPolicy:
         """
         path = _shipped(model, root) if reference == SHIPPED else _named(reference, root)
         policy = read_policy(path)
-        policy.check(model.fingerprint, model.detector.class_map.names)
+        policy.check(policy_model(model.folder, policy), model.detector.class_map.names)
         policy.check_exits(model.detector.exit_names)
         fingerprint = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
         return cls(policy, path, fingerprint, _run_id(path.parent))

@@ -39,7 +39,8 @@ def _context_map(kind: Context, branch: Tensor, output: ExitOutput, cells: int, 
     if kind == "features":
         return branch
     logits = output.class_logits[:, : cells * cells * per_cell]
-    return logits.reshape(len(logits), cells, cells, -1).permute(0, 3, 1, 2)
+    # shape[0], not len(): an exported graph takes batches of any size.
+    return logits.reshape(logits.shape[0], cells, cells, -1).permute(0, 3, 1, 2)
 
 
 class EarlyExit(nn.Module):
@@ -171,7 +172,7 @@ class CascadeDetector(nn.Module):
         return (images.to(like.dtype) - mean) / std
 
     def start(self, images: UInt8[Tensor, "batch 3 row column"]) -> State:
-        """State before the first stage.
+        """State before the first stage: the images, which the stage that reads them scales.
 
         Raises:
             ValueError: the images are not uint8, or not of the input's size.
@@ -181,7 +182,7 @@ class CascadeDetector(nn.Module):
             raise ValueError(
                 f"images must be uint8 [batch, 3, {size}, {size}], got {images.dtype} {list(images.shape)}"
             )
-        return {"trunk": self.normalise(images)}
+        return {"images": images}
 
     def advance(self, name: str, state: State) -> State:
         """Runs the stage that ends at exit `name`."""
@@ -189,7 +190,7 @@ class CascadeDetector(nn.Module):
         start = 0 if index == 0 else self.config.exits[self.exit_names[index - 1]].after + 1
         stop = len(self.trunk) if name == FULL else self.config.exits[name].after + 1
         state = dict(state)
-        x = state["trunk"]
+        x = self.normalise(state.pop("images")) if index == 0 else state["trunk"]
         if start <= self.lateral_at < stop:
             x, _ = self.trunk.run(x, start, self.lateral_at + 1)
             state["lateral"], start = x, self.lateral_at + 1

@@ -255,7 +255,7 @@ def _time_one_pass(subject: Detector | Runner, images: Tensor) -> Float[np.ndarr
     sizes = torch.tensor([images.shape[-2:]] * len(images), device=detector.device)
     times_ms, previous = np.zeros((len(network.exit_names), 4)), None
     clock = _Clock(detector.device)
-    state = network.start(images.to(detector.device).contiguous(memory_format=torch.channels_last))
+    state = network.start(detector.fed(images))
     for row, name in zip(times_ms, network.exit_names, strict=True):
         state = network.advance(name, state)
         row[ADVANCE] = clock.lap_ms()
@@ -292,7 +292,7 @@ def _summary(
         for index, name in enumerate(detector.exit_names)
     }
     return StageCosts(
-        backend="torch",
+        backend=detector.backend,
         device=str(detector.device),
         threads=threads,
         batch_size=config.batch_size,

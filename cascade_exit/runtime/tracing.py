@@ -79,7 +79,7 @@ def trace_set(
 def _answers(detector: Detector, batch: Batch) -> list[tuple[str, list[Kept], Digest]]:
     """What each exit says of a batch."""
     checkpoint, grid = detector.checkpoint, detector.network.grid
-    outputs = detector.network(batch.images.to(detector.device).contiguous(memory_format=torch.channels_last))
+    outputs = detector.network(detector.fed(batch.images))
     settings = checkpoint.model.input, batch.original_sizes.to(detector.device), checkpoint.decoding
     return [(name, decode_kept(output, grid, *settings), make_digest(output, grid)) for name, output in outputs.items()]
 

@@ -33,6 +33,16 @@ TABLE_075 = (
     (120, 5, 720, 120, True, "HS", 1),
 )
 
+# As few blocks as a trunk may have.
+SHORT = BackboneConfig(
+    table=(
+        (16, 3, 16, 16, False, "RE", 2),
+        (16, 3, 48, 24, False, "RE", 2),
+        (24, 3, 72, 40, True, "HS", 2),
+        (40, 3, 120, 48, True, "HS", 2),
+    )
+)
+
 
 def stir(model: nn.Module) -> None:
     """Makes batch norm differ from channel to channel and answers from place to place, so that a mix-up shows."""
@@ -94,6 +104,8 @@ VARIANTS = {
         {**CHAINED, "exit3": ExitConfig(15, channels=16, context="logits", pyramid=False)},
         FullConfig(context="features"),
     ),
+    # Little, with everything that an exit can take over from another.
+    "short": ({"exit1": ExitConfig(3, channels=16)}, FullConfig(context="features", refinement="residual"), SHORT),
 }
 
 

@@ -212,7 +212,7 @@ def test_context_of_features_is_the_branch():
 def test_images_are_scaled_as_configured(scaling, mean, std):
     model = CascadeDetector(ModelConfig(input=InputConfig(SIZE_PX, scaling=scaling), backbone=NARROW), CLASSES)
     expected = Normalize(mean, std)(photos().float() / 255)
-    torch.testing.assert_close(model.start(photos())["trunk"], expected)
+    torch.testing.assert_close(model.normalise(photos()), expected)
 
 
 @pytest.mark.parametrize("images", [torch.zeros(1, 3, 64, SIZE_PX, dtype=torch.uint8), photos(1, 128)])

@@ -59,5 +59,6 @@ def ap_latency(metrics: Figures) -> Figure:
         if name in aps
     ]
     statics = sorted((mark.cost, mark.ap) for mark in marks if mark.name in metrics["statics"])
-    curves = [Curve("static models", *np.array(statics).T, reference=True)] if len(statics) > 1 else []
+    costs, of_statics = np.array(statics, np.float64).reshape(-1, 2).T
+    curves = [Curve("static models", costs, of_statics, reference=True)] if len(statics) > 1 else []
     return trade_off(curves, marks, f"ms; {case['backend']}, batch {case['batch_size']}, threads {case['threads']}")

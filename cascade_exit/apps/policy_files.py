@@ -9,7 +9,7 @@ from cascade_exit.policies import Policy, read_policy
 from cascade_exit.runs import Manifest, UserError, find_run
 from cascade_exit.runs.folder import list_runs
 from cascade_exit.runtime.kept_model import DESCRIPTION
-from cascade_exit.runtime.loading import POLICY, SHIPPED, policy_model
+from cascade_exit.runtime.loading import POLICY, SHIPPED, policy_for
 
 TUNE = "tune"
 
@@ -43,8 +43,7 @@ class FoundPolicy:
             UserError: there is none, it is damaged, or it belongs to other weights or classes.
         """
         path = _shipped(model, root) if reference == SHIPPED else _named(reference, root)
-        policy = read_policy(path)
-        policy.check(policy_model(model.folder, policy), model.detector.class_map.names)
+        policy = policy_for(model.folder, read_policy(path), model.detector.class_map.names)
         policy.check_exits(model.detector.exit_names)
         fingerprint = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
         return cls(policy, path, fingerprint, _run_id(path.parent))

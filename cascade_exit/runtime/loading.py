@@ -1,5 +1,7 @@
 """From the name of a model to something that detects."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import overload
 
@@ -76,8 +78,7 @@ def load(
         return detector
     if not isinstance(policy, Policy):
         policy = _read(policy, folder)
-    policy.check(policy_model(folder, policy), detector.class_map.names)
-    return Runner(detector, policy)
+    return Runner(detector, policy_for(folder, policy, detector.class_map.names))
 
 
 def open_detector(
@@ -108,10 +109,17 @@ def open_detector(
     return Detector(checkpoint, network=network, costs=exported.costs, backend=chosen)
 
 
-def policy_model(folder: Path, policy: Policy) -> str:
-    """Fingerprint that a policy for this model must name: an exported model's own, or that of its weights."""
+def policy_for(folder: Path, policy: Policy, classes: Sequence[str]) -> Policy:
+    """The policy, as one for this very model: an exported model takes over those of the weights that it was made from.
+
+    Raises:
+        UserError: it is for another model or other classes.
+    """
     own = model_fingerprint(folder)
-    return read_exported(folder).weights if is_exported(folder) and policy.model != own else own
+    if is_exported(folder) and policy.model == read_exported(folder).weights:
+        policy = replace(policy, model=own)
+    policy.check(own, classes)
+    return policy
 
 
 def _read(reference: str | Path, folder: Path) -> Policy:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from cascade_exit.apps.benchmark_tables import ap_latency, case_table
 from cascade_exit.apps.console import people
-from cascade_exit.apps.evaluate import open_asked
+from cascade_exit.apps.evaluate import TRACKED, open_asked
 from cascade_exit.apps.export import on_backend
 from cascade_exit.apps.judging import Figures, Subject, judge_policy
 from cascade_exit.apps.opening import TrainedModel, open_call
@@ -25,7 +25,7 @@ from cascade_exit.policies import Policy
 from cascade_exit.policies.rules import with_threshold
 from cascade_exit.policies.tuning import NEVER_STOPS
 from cascade_exit.report import save_figure
-from cascade_exit.runs import Run, UserError, plain, this_machine
+from cascade_exit.runs import Run, UserError, find_run, plain, this_machine
 from cascade_exit.runtime import Runner
 from cascade_exit.runtime.latency import spread_places, static_runner
 from cascade_exit.runtime.network import Backend
@@ -33,6 +33,7 @@ from cascade_exit.runtime.promise import check_promise
 from cascade_exit.runtime.race import Race, race
 from cascade_exit.runtime.stage_costs import Timing
 from cascade_exit.trace import Trace
+from cascade_exit.tracking import log_figures, tracked
 
 # Contenders besides static models, which go by their ids.
 POLICY, WORST = "policy", "nothing exits"
@@ -76,12 +77,18 @@ def work(config: BenchmarkConfig, call: Call) -> Path:
     if config.baseline:
         fingerprints["baseline"] = statics[0].fingerprint
     parents = [model.id, *(static.id for static in statics), traced.id, *([policy.run] if policy.run else [])]
-    with open_call(replace(config, data=None), call, fingerprints, parents) as run:
+    logger_config = model.logger(config.logger)
+    with open_call(replace(config, data=None, logger=logger_config), call, fingerprints, parents) as run:
         if not run.finished:
             store = open_images([images], data, progress=True)
             baseline = statics[0] if config.baseline else None
             subject = Subject(asked, model, baseline, images, store, data.workers, model, baseline)
-            _measure(config, run, subject, policy.policy, trace, statics)
+            inputs = [each.folder for each in (model, *statics)] + [find_run(traced.id, root)]
+            with tracked(logger_config, run, inputs) as logger:
+                _measure(config, run, subject, policy.policy, trace, statics)
+                log_figures(
+                    logger, {name: run.manifest.metrics[name] for name in TRACKED if name in run.manifest.metrics}
+                )
         _show(run, people())
     return run.folder
 
@@ -103,7 +110,9 @@ def _evaluation(config: BenchmarkConfig) -> EvaluateConfig:
 
 
 def _tracing(config: BenchmarkConfig) -> TraceConfig:
-    return TraceConfig(run=config.run, data=config.data, split=config.role, runs_root=config.runs_root)
+    return TraceConfig(
+        run=config.run, data=config.data, logger=config.logger, split=config.role, runs_root=config.runs_root
+    )
 
 
 def _measure(

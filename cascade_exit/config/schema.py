@@ -274,6 +274,7 @@ class BenchmarkConfig(RunPlace):
         baseline: the static model that speedups are over; none: the model's own full exit alone.
         statics: other static models.
         data: the set; none: the one that the run was trained on. Its classes are the model's.
+        logger: where measures go besides the run's own record; none: as the model was trained.
         role: which part of it; no other is opened.
         backend: what computes; models are exported for it where they are not. None: what the model is exported for,
             else torch.
@@ -292,6 +293,7 @@ class BenchmarkConfig(RunPlace):
     baseline: str | None = not_identity(None)
     statics: tuple[str, ...] = not_identity(())
     data: DataConfig | None = None
+    logger: LoggerConfig | None = not_identity(None)
     role: Role = "test"
     backend: Backend | None = None
     backends: tuple[Backend, ...] = ()

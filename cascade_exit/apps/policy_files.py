@@ -43,7 +43,7 @@ class FoundPolicy:
             UserError: there is none, it is damaged, or it belongs to other weights or classes.
         """
         path = _shipped(model, root) if reference == SHIPPED else _named(reference, root)
-        policy = policy_for(model.folder, read_policy(path), model.detector.class_map.names)
+        policy = policy_for(model.folder, model.fingerprint, read_policy(path), model.detector.class_map.names)
         policy.check_exits(model.detector.exit_names)
         fingerprint = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
         return cls(policy, path, fingerprint, _run_id(path.parent))

@@ -78,7 +78,7 @@ def load(
         return detector
     if not isinstance(policy, Policy):
         policy = _read(policy, folder)
-    return Runner(detector, policy_for(folder, policy, detector.class_map.names))
+    return Runner(detector, policy_for(folder, model_fingerprint(folder), policy, detector.class_map.names))
 
 
 def open_detector(
@@ -109,13 +109,18 @@ def open_detector(
     return Detector(checkpoint, network=network, costs=exported.costs, backend=chosen)
 
 
-def policy_for(folder: Path, policy: Policy, classes: Sequence[str]) -> Policy:
+def policy_for(folder: Path, own: str, policy: Policy, classes: Sequence[str]) -> Policy:
     """The policy, as one for this very model: an exported model takes over those of the weights that it was made from.
+
+    Args:
+        folder: of the model.
+        own: the model's fingerprint.
+        policy: as it was found.
+        classes: of the model.
 
     Raises:
         UserError: it is for another model or other classes.
     """
-    own = model_fingerprint(folder)
     if is_exported(folder) and policy.model == read_exported(folder).weights:
         policy = replace(policy, model=own)
     policy.check(own, classes)

@@ -14,7 +14,6 @@ from cascade_exit.trace import Trace, read_trace
 from tests.apps.blotches import Blotches, make, some_stop
 
 QUICK = ["images=4", "repeats=2", "bootstrap=30"]
-EXITS = ("exit1", "exit2", "full")
 
 
 @pytest.fixture(scope="module")
@@ -144,16 +143,26 @@ def test_graphs_are_a_model_like_any_other(cli, blotches, root, shipped, tmp_pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("format", "precision"), [("onnx", "int8"), ("openvino", "fp16"), ("openvino", "int8")])
-def test_other_precisions_find_nearly_the_same(cli, blotches, root, format, precision, tmp_path):
+@pytest.mark.parametrize(
+    ("format", "precision", "near"), [("onnx", "int8", 0.3), ("openvino", "fp16", 0.02), ("openvino", "bf16", 0.1)]
+)
+def test_other_precisions_are_models_of_their_own(cli, blotches, root, format, precision, near):
     # The test set is the only one that there is: its images serve as the calibrate role.
     data = ["data=coco", f"data.root={blotches.root}", "data.train.annotations=annotations/test.json"]
     words = ["export", f"run={blotches.model}", f"format={format}", f"precision={precision}", f"runs_root={root}"]
     made = cli(*words, *(data if precision == "int8" else []), "policy=none")
     assert made.code == 0, made.err
-    sizes = ["bootstrap=0", "pictures=0", f"runs_root={root}"]
-    _, own = measured(cli, "evaluate", *blotches.words, *sizes)
-    _, metrics = measured(cli, "evaluate", f"run={made.run}", *blotches.words[1:], *sizes)
-    for name in EXITS:
-        assert metrics["exits"][name]["AP50"] == pytest.approx(own["exits"][name]["AP50"], abs=0.15)
-    assert metrics["exits"] != own["exits"]
+    if precision == "bf16" and "bf16" not in cpu_can():
+        pytest.skip("this CPU does not compute in bfloat16")
+    small = ["bootstrap=0", "pictures=0", f"runs_root={root}"]
+    _, own = measured(cli, "evaluate", *blotches.words, *small)
+    _, metrics = measured(cli, "evaluate", f"run={made.run}", *blotches.words[1:], *small)
+    assert metrics["exits"]["full"]["AP50"] == pytest.approx(own["exits"]["full"]["AP50"], abs=near)
+    assert metrics["exits"]["full"]["AP50"] > 0.02
+    assert metrics["exits"]["full"]["AP"] != own["exits"]["full"]["AP"]
+
+
+def cpu_can() -> str:
+    import openvino
+
+    return str(openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")).lower()

@@ -41,9 +41,3 @@ def test_an_exit_that_does_not_pay_is_passed_by():
     passed_by, rules, _ = chosen({"exit1": 0.1, "exit2": 9.0, "full": 1.0})
     assert "exit1" in rules
     assert "exit2" not in rules
-
-
-def test_exits_that_cost_nothing_are_kept():
-    passed_by, rules, _ = chosen({"exit1": 0.01, "exit2": 0.01, "full": 1.0})
-    assert "exit1" not in passed_by
-    assert "exit1" in rules

@@ -44,7 +44,8 @@ def work(config: DashboardConfig, call: Call) -> Path:
 
 def _spec(config: DashboardConfig) -> tuple[WorkspaceSpec, list[str]]:
     """What to show, and the model that it is known from."""
-    logger, exits, parents = LoggerConfig(), EXITS, []
+    logger, parents = LoggerConfig(), []
+    exits: tuple[str, ...] = EXITS
     classes: tuple[str, ...] = ()
     if config.run:
         model = TrainedModel.open(config.run, Path(config.runs_root), "cpu")

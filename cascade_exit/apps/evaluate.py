@@ -10,6 +10,7 @@ from rich.console import Console
 
 from cascade_exit.apps.class_figures import draw_classes
 from cascade_exit.apps.console import people
+from cascade_exit.apps.export import on_backend
 from cascade_exit.apps.judging import Subject, corruption_figures, crossfit_figures, judge_policy
 from cascade_exit.apps.opening import TrainedModel, open_call
 from cascade_exit.apps.phase_tables import log_per_class, log_predictions
@@ -26,6 +27,7 @@ from cascade_exit.policies.class_analysis import Analysed, analyse_classes
 from cascade_exit.policies.reporting import DropOn, exit_intervals, figures_by_kind
 from cascade_exit.runs import Run, UserError, find_run
 from cascade_exit.runtime import detect_set
+from cascade_exit.runtime.exported import is_exported
 from cascade_exit.trace import Trace
 from cascade_exit.tracking import log_figures, tracked
 from cascade_exit.visualization import save_exit_grid, spread_ids
@@ -40,8 +42,8 @@ def work(config: EvaluateConfig, call: Call) -> Path:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     root = Path(config.runs_root)
-    model = TrainedModel.open(config.run, root, config.device)
-    baseline = TrainedModel.open(config.baseline, root, config.device) if config.baseline else None
+    model = open_asked(config.run, config, root)
+    baseline = open_asked(config.baseline, config, root) if config.baseline else None
     if baseline and baseline.detector.class_map != model.detector.class_map:
         raise UserError(f"baseline={config.baseline}: its classes are not those of run={config.run}")
     logger_config = model.logger(config.logger)
@@ -63,7 +65,9 @@ def work(config: EvaluateConfig, call: Call) -> Path:
     with open_call(config, call, fingerprints, [parent for parent in parents if parent]) as run:
         if not run.finished:
             store = open_images([images], data, progress=True)
-            subject = Subject(config, model, baseline, images, store, data.workers)
+            timed = on_backend(model, config.backend, config.threads, root)
+            timed_baseline = baseline and on_backend(baseline, config.backend, config.threads, root)
+            subject = Subject(config, model, baseline, images, store, data.workers, timed, timed_baseline)
             inputs = [
                 model.folder,
                 *([baseline.folder] if baseline else []),
@@ -76,6 +80,12 @@ def work(config: EvaluateConfig, call: Call) -> Path:
             console.print(f"[yellow]Warning:[/] {line}")
         _show(run, model, config.role, console)
     return run.folder
+
+
+def open_asked(reference: str, config: EvaluateConfig, root: Path) -> TrainedModel:
+    """A model as it is; an exported one with the backend that is asked for."""
+    exported = is_exported(find_run(reference, root))
+    return TrainedModel.open(reference, root, config.device, config.backend if exported else "torch", config.threads)
 
 
 def _tracing(config: EvaluateConfig) -> TraceConfig:
@@ -104,7 +114,7 @@ def _measure(run: Run, subject: Subject, policy: FoundPolicy | None, trace: Trac
     analysed = Analysed(dict(matches), subject.groups, config.bootstrap)
     choice, drop = None, None
     if trace is not None:
-        static = subject.static_of(trace)
+        static = subject.own_full(trace) if subject.baseline is None else subject.static_of(subject.baseline)
         metrics["baseline"] = static.figures()
         if policy:
             judged = judge_policy(subject, policy.policy, trace, static, run)
@@ -122,7 +132,7 @@ def _measure(run: Run, subject: Subject, policy: FoundPolicy | None, trace: Trac
         if config.crossfit:
             metrics |= crossfit_figures(subject, trace, static, run)
     elif subject.baseline:
-        metrics["baseline"] = subject.static_of_baseline().figures()
+        metrics["baseline"] = subject.static_of(subject.baseline).figures()
     if intervals:
         metrics["intervals"] = intervals
     kinds = image_kinds(truth, [record.difficulty for record in images.records])
@@ -134,7 +144,7 @@ def _measure(run: Run, subject: Subject, policy: FoundPolicy | None, trace: Trac
     if config.corruptions:
         metrics["corruptions"] = corruption_figures(subject, policy.policy if policy else None)
     run.manifest.metrics.update(metrics)
-    write_metrics(run, metrics, Provenance(backend=config.backend))
+    write_metrics(run, metrics, Provenance(subject.timed.detector.backend, config.threads))
     log_figures(logger, {name: metrics[name] for name in TRACKED if name in metrics})
     log_per_class(logger, metrics["classes"], tuple(found))
     if policy:
@@ -151,7 +161,7 @@ def _found(
 ) -> Mapping[str, Mapping[int, DetectionArrays]]:
     """What every exit finds: from the trace where there is one, so that the network runs once."""
     if trace is None:
-        detector, batch_size = subject.model.detector, subject.config.batch_size
+        detector, batch_size = subject.timed.detector, subject.config.batch_size
         metric = detect_set(detector, subject.images, subject.store, batch_size, subject.workers, progress=True)
         return metric.detections_by_exit()
     ids = [image.image_id for image in truth]

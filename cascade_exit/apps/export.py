@@ -1,7 +1,9 @@
-"""`export`: keeps a trained detector as `models/<name>`, weights in 16 bit."""
+"""`export`: keeps a trained detector, as weights in 16 bit or as graphs that other engines run."""
 
 import json
 import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,22 +11,128 @@ from cascade_exit.apps.console import people
 from cascade_exit.apps.opening import TrainedModel, open_call
 from cascade_exit.apps.policy_files import FoundPolicy
 from cascade_exit.config import Call, ExportConfig
+from cascade_exit.data import ImageStore, load_role, read_inputs
 from cascade_exit.orchestration import run_verb
 from cascade_exit.policies import read_policy
-from cascade_exit.runs import Manifest, UserError, atomic_write_text, find_run, plain
+from cascade_exit.runs import Manifest, Run, UserError, atomic_path, atomic_write_text, find_run, plain
 from cascade_exit.runtime import rounded_to_16_bit, write_kept_model
 from cascade_exit.runtime.detector import model_fingerprint, read_model
-from cascade_exit.runtime.loading import POLICY
+from cascade_exit.runtime.exported import Format, is_exported, read_exported
+from cascade_exit.runtime.exporting import check_exportable, export_detector
+from cascade_exit.runtime.kept_model import DESCRIPTION
+from cascade_exit.runtime.loading import POLICY, SHIPPED
+from cascade_exit.runtime.network import Backend
 
 FIGURES = ("images", "boxes", "data", "exits", "policy", "baseline", "bounds", "intervals")
+NO_POLICY = "none"
+# Images of the calibrate role that ranges of activations are taken from, for 8 bit.
+RANGE_IMAGES = 100
+FORMATS: dict[Backend, Format] = {"onnxruntime": "onnx", "openvino": "openvino"}
 
 
 def work(config: ExportConfig, call: Call) -> Path:
-    """Writes the kept model; with `evaluation` its figures, with `policy` the policy."""
+    """Writes the kept or exported model; with `evaluation` its figures, with `policy` the policy."""
+    if config.format == "torch":
+        return _keep(config, call)
+    run = _exported(config, call)
+    graphs = read_exported(run.folder)
+    size_mb = sum((run.folder / name).stat().st_size for name in graphs.files) / 1e6
+    policy = POLICY if (run.folder / POLICY).is_file() else "no policy"
+    people().print(f"{len(graphs.graphs)} graphs ({size_mb:.1f} MB, {config.precision}), {policy}: {run.folder}")
+    if config.name is not None:
+        target = Path(config.models_root) / config.name
+        _copy(run.folder, target, [*graphs.files, POLICY, DESCRIPTION])
+        people().print(f"Kept as {target}.")
+    return run.folder
+
+
+def on_backend(model: TrainedModel, backend: Backend | None, threads: int | None, root: Path) -> TrainedModel:
+    """The model as a backend runs it: exported first, where it is not, and found if it was exported before.
+
+    Args:
+        model: as it was found.
+        backend: what is to run it; none: what it runs on already.
+        threads: CPU threads for it.
+        root: folder of all runs.
+
+    Raises:
+        UserError: the backend cannot run it or is not installed.
+    """
+    if is_exported(model.folder):
+        return TrainedModel.open(str(model.folder), root, "cpu", backend, threads)
+    if backend is None or backend == "torch":
+        return model
+    config = ExportConfig(run=str(model.folder), format=FORMATS[backend], policy=NO_POLICY, runs_root=str(root))
+    words = (f"run={model.id}", f"format={config.format}")
+    run = _exported(config, Call("export", " ".join(["cascade-exit", "export", *words]), words))
+    return TrainedModel.open(str(run.folder), root, "cpu", backend, threads)
+
+
+def _exported(config: ExportConfig, call: Call) -> Run:
+    """The run that holds the graphs, closed."""
+    assert config.format != "torch"
+    check_exportable(config.format, config.precision)
+    root = Path(config.runs_root)
+    model = TrainedModel.open(config.run, root, "cpu", "torch")
+    policy = _policy(config, model, root)
+    fingerprints = {"model": model.fingerprint} | ({"policy": policy.fingerprint} if policy else {})
+    images = None
+    if config.precision == "int8":
+        images = load_role(model.data(config.data), "calibrate")
+        fingerprints["calibrate"] = images.fingerprint
+    parents = [model.id, *([policy.run] if policy and policy.run else [])]
+    # The name is where a copy goes, and the set is in the identity by its fingerprint.
+    identified = replace(config, name=None, data=None)
+    with open_call(identified, call, fingerprints, parents) as run:
+        if not run.finished:
+            detector = model.detector
+            inputs = (
+                None
+                if images is None
+                else read_inputs(images, ImageStore(), detector.checkpoint.model.input, RANGE_IMAGES)
+            )
+            export_detector(
+                detector, run.folder, model.id, model.fingerprint, config.format, config.precision, images=inputs
+            )
+            if policy:
+                atomic_write_text(run.folder / POLICY, policy.path.read_text())
+    return run
+
+
+def _policy(config: ExportConfig, model: TrainedModel, root: Path) -> FoundPolicy | None:
+    """The policy asked for, or where none is, the one that is shipped with the model, if it has one."""
+    if config.policy == NO_POLICY:
+        return None
+    if config.policy is not None:
+        return FoundPolicy.open(config.policy, model, root)
+    try:
+        return FoundPolicy.open(SHIPPED, model, root)
+    except UserError:
+        return None
+
+
+def _copy(folder: Path, target: Path, names: list[str]) -> None:
+    if (target / DESCRIPTION).is_file() and not is_exported(target):
+        raise UserError(f"name={target.name}: {target} keeps a model's weights; give the exported model another name")
+    target.mkdir(parents=True, exist_ok=True)
+    old = read_exported(target).files if is_exported(target) else {}
+    for name in [*old, POLICY]:
+        (target / name).unlink(missing_ok=True)
+    for name in names:
+        if (folder / name).is_file():
+            with atomic_path(target / name) as path:
+                shutil.copyfile(folder / name, path)
+                path.chmod(0o644)
+
+
+def _keep(config: ExportConfig, call: Call) -> Path:
+    assert config.name is not None
     root, target = Path(config.runs_root), Path(config.models_root) / config.name
     folder = find_run(config.run, root)
     manifest = Manifest.read(folder)
     checkpoint = rounded_to_16_bit(read_model(folder))
+    if is_exported(target):
+        raise UserError(f"name={target.name}: {target} is an exported model; give the kept model another name")
     with open_call(config, call, {"model": model_fingerprint(folder)}, [manifest.id]) as run:
         # Written each time: the kept folder is not the run's own and may have been changed since.
         write_kept_model(target, checkpoint, _details(config, manifest))
@@ -69,7 +177,7 @@ def _portable(command: str) -> str:
 def _keep_policy(reference: str | None, target: Path, root: Path) -> None:
     """Puts a policy beside the weights, and takes away one of weights that lay there before."""
     model, path = TrainedModel.open(str(target), root, "cpu"), target / POLICY
-    if reference:
+    if reference and reference != NO_POLICY:
         atomic_write_text(path, FoundPolicy.open(reference, model, root).path.read_text())
     elif path.exists() and read_policy(path).model != model.fingerprint:
         path.unlink()

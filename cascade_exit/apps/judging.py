@@ -50,6 +50,8 @@ class Subject:
         images: the set.
         store: where its decoded images come from.
         workers: loading processes.
+        timed: the model on the backend that is timed, and held against the trace.
+        timed_baseline: likewise.
     """
 
     config: EvaluateConfig
@@ -58,25 +60,24 @@ class Subject:
     images: CocoSet
     store: ImageStore
     workers: int
+    timed: TrainedModel
+    timed_baseline: TrainedModel | None
 
     @property
     def groups(self) -> tuple[str, ...]:
         """Of each image, in the order of the set."""
         return tuple(record.group for record in self.images.records)
 
-    def static_of_baseline(self) -> Static:
-        """The baseline's full exit on the same images."""
-        assert self.baseline is not None
-        detector = self.baseline.detector
+    def static_of(self, model: TrainedModel) -> Static:
+        """Another model's full exit on the same images."""
+        detector = model.detector
         found = detect_set(detector, self.images, self.store, self.config.batch_size, self.workers, progress=True)
         truth = [ImageTruth.from_record(record) for record in self.images.records]
         matches = match_detections(truth, found.detections_by_exit()[FULL], self.images.class_map.names)
-        return Static(self.baseline.id, matches, detector.costs[FULL].macs)
+        return Static(model.id, matches, detector.costs[FULL].macs)
 
-    def static_of(self, trace: Trace) -> Static:
-        """The baseline; where there is none, the full exit as the trace has it."""
-        if self.baseline is not None:
-            return self.static_of_baseline()
+    def own_full(self, trace: Trace) -> Static:
+        """The model's own full exit, as the trace has it."""
         return Static(FULL, calibrated_matches(trace, FULL), trace.header.macs[FULL])
 
 
@@ -176,8 +177,8 @@ def _everywhere(trace: Trace, policy: Policy | None) -> Figures:
 
 
 def _time(subject: Subject, policy: Policy) -> Timed:
-    detector = subject.model.detector
-    baseline = detector if subject.baseline is None else subject.baseline.detector
+    detector = subject.timed.detector
+    baseline = detector if subject.timed_baseline is None else subject.timed_baseline.detector
     return time_together(
         Runner(detector, policy),
         static_runner(baseline),

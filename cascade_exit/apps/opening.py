@@ -9,8 +9,10 @@ from cascade_exit.config import Call, RunPlace
 from cascade_exit.data import DataConfig
 from cascade_exit.runs import Manifest, Run, UserError, build, find_run, open_run
 from cascade_exit.runtime import Detector
-from cascade_exit.runtime.detector import model_fingerprint, model_id, read_model
+from cascade_exit.runtime.detector import model_fingerprint, model_id
 from cascade_exit.runtime.kept_model import DESCRIPTION
+from cascade_exit.runtime.loading import open_detector
+from cascade_exit.runtime.network import Backend
 from cascade_exit.tracking import LoggerConfig
 
 
@@ -49,14 +51,24 @@ class TrainedModel:
     detector: Detector
 
     @classmethod
-    def open(cls, reference: str, root: Path, device: str) -> "TrainedModel":
+    def open(
+        cls, reference: str, root: Path, device: str, backend: Backend | None = None, threads: int | None = None
+    ) -> "TrainedModel":
         """Finds and reads a model.
 
+        Args:
+            reference: a run, a kept or an exported model.
+            root: folder of all runs.
+            device: where it runs.
+            backend: what runs it; none: what suits it.
+            threads: CPU threads of an exported model's backend.
+
         Raises:
-            UserError: nothing is called so, or it has no readable weights.
+            UserError: nothing is called so, it has no readable weights, or the backend cannot run it.
         """
         folder = find_run(reference, root)
-        return cls(folder, model_id(folder), model_fingerprint(folder), Detector(read_model(folder), device))
+        detector = open_detector(folder, device, backend, threads)
+        return cls(folder, model_id(folder), model_fingerprint(folder), detector)
 
     def logger(self, asked: LoggerConfig | None) -> LoggerConfig:
         """The logger asked for, or the one of the training run; grouped with that run unless a group is asked for."""
@@ -73,7 +85,9 @@ class TrainedModel:
         """
         if asked is None:
             if (self.folder / DESCRIPTION).is_file():
-                raise UserError("data is not set: a kept model brings no data; give data=coco data.root=DIR …")
+                raise UserError(
+                    "data is not set: a kept or exported model brings no data; give data=coco data.root=DIR …"
+                )
             asked = build(DataConfig, Manifest.read(self.folder).config["data"], "data")
         classes = self.detector.class_map.names
         rooms = replace(asked.rooms, classes=classes) if asked.rooms and asked.name == "rooms" else asked.rooms

@@ -25,7 +25,7 @@ from cascade_exit.orchestration import (
 )
 from cascade_exit.runs import SchemaError, identity_hash, identity_of, run_label
 from cascade_exit.runs.folder import locate_run
-from cascade_exit.runtime.kept_model import DESCRIPTION
+from cascade_exit.runtime.kept_model import is_kept
 
 VERB = "pipeline"
 
@@ -65,9 +65,7 @@ def _folder(config: PipelineConfig, call: Call, entry: Entry) -> Path:
 
 
 def _show(name: str, steps: Sequence[Step], console: Console) -> None:
-    runs = [
-        None if step.run is None or (step.run / DESCRIPTION).is_file() else KnownRun.read(step.run) for step in steps
-    ]
+    runs = [None if step.run is None or is_kept(step.run) else KnownRun.read(step.run) for step in steps]
     console.print(end_table(name, steps, runs))
 
 

@@ -10,7 +10,7 @@ from cascade_exit.policies.transfer import transfer_policy
 from cascade_exit.runs import Manifest, UserError, find_run
 from cascade_exit.runs.folder import list_runs
 from cascade_exit.runtime.kept_model import DESCRIPTION
-from cascade_exit.runtime.loading import POLICY, SHIPPED
+from cascade_exit.runtime.loading import POLICY, SHIPPED, policy_for
 
 TUNE = "tune"
 
@@ -48,8 +48,8 @@ class FoundPolicy:
                 transferred.
         """
         path = _shipped(model, root) if reference == SHIPPED else _named(reference, root)
-        policy, classes = read_policy(path), model.detector.class_map.names
-        tuned_for = None
+        classes, tuned_for = model.detector.class_map.names, None
+        policy = policy_for(model.folder, model.fingerprint, read_policy(path))
         if transfer and policy.model != model.fingerprint:
             tuned_for = f"model {policy.model} with the classes {', '.join(policy.classes)}"
             policy = transfer_policy(policy, model.fingerprint, classes, model.detector.exit_names)

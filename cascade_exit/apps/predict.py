@@ -17,7 +17,8 @@ from cascade_exit.evaluation import DetectionArrays
 from cascade_exit.orchestration import run_verb
 from cascade_exit.runs import Run, UserError, atomic_path, atomic_write_json, find_run
 from cascade_exit.runtime import Detector
-from cascade_exit.runtime.detector import model_fingerprint, model_id, read_model
+from cascade_exit.runtime.detector import model_fingerprint, model_id
+from cascade_exit.runtime.loading import open_detector
 from cascade_exit.visualization import exit_strip, write_video
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -32,7 +33,7 @@ def work(config: PredictConfig, call: Call) -> Path:
     video = Video.open(source) if filmed else None
     photos = [source] if video else find_photos(source)
     folder = find_run(config.run, root)
-    detector = Detector(read_model(folder), config.device)
+    detector = open_detector(folder, config.device)
     data = {"photos": _digest(photos), "model": model_fingerprint(folder)}
     with open_call(config, call, data, [model_id(folder)]) as run:
         pictures = run.folder / "figures"

@@ -21,15 +21,19 @@ class Provenance:
 
     Attributes:
         backend: torch, ….
+        threads: that it was given; none: its choice.
     """
 
     backend: str
+    threads: int | None = None
 
     def of(self, run: Run) -> dict[str, Any]:
         """The provenance part of metrics.json."""
         manifest = run.manifest
         facts = {key: plain(getattr(manifest, key)) for key in ("parents", "git", "machine", "versions", "command")}
-        return {"run": manifest.id} | facts | {"backend": self.backend, "threads": torch.get_num_threads()}
+        return (
+            {"run": manifest.id} | facts | {"backend": self.backend, "threads": self.threads or torch.get_num_threads()}
+        )
 
 
 def set_facts(images: CocoSet) -> dict[str, Any]:

@@ -3,29 +3,39 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 
 from lightning.pytorch.loggers import Logger
 from rich.console import Console
 
 from cascade_exit.apps.console import people
+from cascade_exit.apps.export import on_backend
 from cascade_exit.apps.opening import TrainedModel, open_call
 from cascade_exit.apps.phase_tables import log_tuning
 from cascade_exit.apps.policy_figures import draw_figures, draw_pictures
 from cascade_exit.apps.trace import find_or_make_trace
-from cascade_exit.apps.tuning_outcome import CostTable, StaticPoint, tune_by_objective, tune_by_risk
+from cascade_exit.apps.tuning_outcome import (
+    CostTable,
+    Outcome,
+    StaticPoint,
+    best_outcome,
+    tune_by_objective,
+    tune_by_risk,
+)
 from cascade_exit.apps.tuning_record import FIGURES, RECORD, find_references, record_outcome, show_record
 from cascade_exit.config import Call, TraceConfig, TuneConfig
 from cascade_exit.data import CocoSet, ImageStore, load_role, read_inputs
 from cascade_exit.evaluation import average_precision
+from cascade_exit.model import FULL
 from cascade_exit.orchestration import run_verb
 from cascade_exit.policies import write_policy
 from cascade_exit.policies.distributions import statistic_distributions
 from cascade_exit.policies.pooling import calibrated_matches, fit_calibration
-from cascade_exit.policies.selection import Bench
+from cascade_exit.policies.selection import Bench, Calibrate, Prepare
 from cascade_exit.policies.tuning import family_names
 from cascade_exit.runs import Run, UserError, closest, find_run
-from cascade_exit.runtime import TimingConfig, measure_together, write_stage_costs
+from cascade_exit.runtime import StageCosts, TimingConfig, measure_together, write_stage_costs
 from cascade_exit.trace import Trace
 from cascade_exit.tracking import log_figures, tracked
 
@@ -98,7 +108,7 @@ def _tune(
     model: str,
     trace: Trace,
     images: CocoSet,
-    costs: CostTable,
+    costs: Sequence[CostTable],
     console: Console,
     logger: Logger,
 ) -> None:
@@ -106,12 +116,12 @@ def _tune(
     calibrate = partial(fit_calibration, temperature=config.temperature, harmonise=config.harmonise)
     groups = [record.group for record in images.records]
     limit = config.risk.limit()
-    prepare = partial(Bench.of, costs=costs.by_exit, calibrate=calibrate, quantiles=config.quantiles)
     if limit is None:
-        outcome = tune_by_objective(names, trace, costs, prepare, config.limits(), groups, console)
+        outcome = _best_by_objective(config, names, trace, costs, calibrate, groups, console)
     else:
         calibrated = config.temperature or config.harmonise
-        outcome = tune_by_risk(names, trace, costs, prepare, limit, groups, calibrated=calibrated)
+        prepare = _preparing(config, costs[0], calibrate)
+        outcome = tune_by_risk(names, trace, costs[0], prepare, limit, groups, calibrated=calibrated)
     for line in outcome.warnings:
         run.warn(line)
     references = find_references(outcome)
@@ -129,6 +139,39 @@ def _tune(
         draw_pictures(folder, outcome, images, ImageStore(), config.pictures)
 
 
+def _preparing(config: TuneConfig, costs: CostTable, calibrate: Calibrate) -> Prepare:
+    return partial(
+        Bench.of,
+        costs=costs.by_exit,
+        calibrate=calibrate,
+        quantiles=config.quantiles,
+        full_cost=costs.full,
+        deciding=costs.deciding,
+    )
+
+
+def _best_by_objective(
+    config: TuneConfig,
+    names: Sequence[str],
+    trace: Trace,
+    costs: Sequence[CostTable],
+    calibrate: Calibrate,
+    groups: Sequence[str],
+    console: Console,
+) -> Outcome:
+    """The best outcome over all ways of passing exits by."""
+    outcomes, refusals = [], []
+    for table in costs:
+        prepare = _preparing(config, table, calibrate)
+        try:
+            outcomes.append(tune_by_objective(names, trace, table, prepare, config.limits(), groups, console))
+        except UserError as error:
+            refusals.append(error)
+    if not outcomes:
+        raise refusals[0]
+    return best_outcome(outcomes, config.limits())
+
+
 def _costs(
     config: TuneConfig,
     run: Run,
@@ -136,28 +179,34 @@ def _costs(
     statics: Sequence[tuple[TrainedModel, Trace]],
     trace: Trace,
     images: CocoSet,
-) -> CostTable:
-    """What an image costs that leaves at each exit, and the static models as points."""
+) -> list[CostTable]:
+    """What an image costs that leaves at each exit, and the static models as points.
+
+    On the clock an exit may cost more than it saves, so there is a table for every choice of exits to pass by.
+    """
     aps = [average_precision(calibrated_matches(traced, traced.header.exit_names[-1])) for _, traced in statics]
-    if config.in_milliseconds:
-        by_exit, of_statics = _measured(config, run, [model, *(static for static, _ in statics)], images)
-    else:
-        by_exit = {name: float(macs) for name, macs in trace.header.macs.items()}
+    ids = [static.id for static, _ in statics]
+    if not config.in_milliseconds:
         of_statics = [float(traced.header.macs[traced.header.exit_names[-1]]) for _, traced in statics]
-    points = [StaticPoint(static.id, ap, cost) for (static, _), ap, cost in zip(statics, aps, of_statics, strict=True)]
-    return CostTable("ms" if config.in_milliseconds else "MACs", by_exit, tuple(points))
+        by_exit = {name: float(macs) for name, macs in trace.header.macs.items()}
+        return [CostTable("MACs", by_exit, tuple(map(StaticPoint, ids, aps, of_statics)))]
+    measured, *others = _measured(config, run, [model, *(static for static, _ in statics)], images)
+    points = tuple(map(StaticPoint, ids, aps, (each.leaving_costs(())[FULL] for each in others)))
+    early = trace.header.exit_names[:-1]
+    some = [chosen for count in range(len(early), 0, -1) for chosen in combinations(early, count)]
+    alone = measured.leaving_costs(())[FULL]
+    return [CostTable("ms", measured.leaving_costs(chosen), points, alone, chosen) for chosen in some]
 
 
-def _measured(
-    config: TuneConfig, run: Run, models: Sequence[TrainedModel], images: CocoSet
-) -> tuple[dict[str, float], list[float]]:
+def _measured(config: TuneConfig, run: Run, models: Sequence[TrainedModel], images: CocoSet) -> list[StageCosts]:
     store, timing = ImageStore(), TimingConfig(threads=config.threads)
     found = []
     for model in models:
-        inputs = read_inputs(images, store, model.detector.checkpoint.model.input, TIMED_IMAGES)
-        found += measure_together([model.detector], inputs, timing, progress=True)
+        detector = on_backend(model, config.backend, config.threads, Path(config.runs_root)).detector
+        inputs = read_inputs(images, store, detector.checkpoint.model.input, TIMED_IMAGES)
+        found += measure_together([detector], inputs, timing, progress=True)
     write_stage_costs(run.folder, found[0])
-    return found[0].leaving_costs(), [each.leaving_costs(())["full"] for each in found[1:]]
+    return found
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 from cascade_exit.policies import Objective, Policy
 from cascade_exit.policies.certifying import best_risk_candidate, certify, fitting_half, risk_candidates
 from cascade_exit.policies.crossfit import CrossFit
-from cascade_exit.policies.objectives import excess, nothing_within
+from cascade_exit.policies.objectives import excess, nothing_within, preference
 from cascade_exit.policies.operating_points import OperatingPoint
 from cascade_exit.policies.risk import RiskControl, RiskLimit
 from cascade_exit.policies.scoring import Score
@@ -36,11 +36,21 @@ class CostTable:
         unit: MACs or ms.
         by_exit: of an image that leaves there.
         statics: for comparison.
+        full: of the last exit alone; None: as an image that leaves there.
+        deciding: exits that may stop an image, where the others are passed by; None: all.
     """
 
     unit: str
     by_exit: Mapping[str, float]
     statics: tuple[StaticPoint, ...] = ()
+    full: float | None = None
+    deciding: tuple[str, ...] | None = None
+
+    @property
+    def passed_by(self) -> tuple[str, ...]:
+        """Early exits that stop no image."""
+        early = tuple(self.by_exit)[:-1]
+        return () if self.deciding is None else tuple(name for name in early if name not in self.deciding)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +137,16 @@ def tune_by_objective(
         policy=_with_aim(best.family.policy(best.point, bench.tuning), objective),
         warnings=tuple(warnings),
     )
+
+
+def best_outcome(outcomes: Sequence[Outcome], objective: Objective) -> Outcome:
+    """The one that serves the objective best, cross-fitted where it could be; the first of equals."""
+
+    def judged(outcome: Outcome) -> tuple[bool, tuple[float, float, float]]:
+        fair = outcome.fair[outcome.chosen]
+        return fair is None, preference(outcome.point if fair is None else fair.score, objective)
+
+    return min(outcomes, key=judged)
 
 
 def _with_aim(policy: Policy, objective: Objective) -> Policy:

@@ -66,7 +66,7 @@ def record_outcome(run: Run, outcome: Outcome, references: References, config: T
         "asked_for": goal,
         "images": len(outcome.bench.tuning.trace),
         "note": outcome.note,
-        "cost": asdict(outcome.costs),
+        "cost": asdict(outcome.costs) | {"passed_by": list(outcome.costs.passed_by)},
         "chosen": outcome.chosen,
         "bounds": asdict(references.bounds),
         "families": {name: _family(name, outcome) for name in outcome.families},
@@ -188,6 +188,8 @@ def _chosen_lines(record: Mapping[str, Any]) -> list[str]:
     name = record["chosen"]
     judged, bounds = record["families"][name]["crossfitted"], record["bounds"]
     lines = []
+    if passed_by := record["cost"]["passed_by"]:
+        lines.append(f"Passed by, because answering there costs more here than it saves: {', '.join(passed_by)}")
     if record["risk"] is not None:
         lines += [f"Risk: {record['note']}", _certificate_line(record)]
     elif judged is not None:

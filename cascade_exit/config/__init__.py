@@ -3,6 +3,7 @@
 from cascade_exit.config.app import Call, Task, read_job, read_jobs, refuse, run_app, takes
 from cascade_exit.config.pipeline import PHASE_VERBS, Phase, PipelineConfig, PipelineSettings, RunsConfig
 from cascade_exit.config.schema import (
+    BenchmarkConfig,
     DashboardConfig,
     DescribeConfig,
     EvaluateConfig,
@@ -18,6 +19,7 @@ from cascade_exit.config.schema import (
 
 __all__ = [
     "PHASE_VERBS",
+    "BenchmarkConfig",
     "Call",
     "DashboardConfig",
     "DescribeConfig",

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 
 from cascade_exit.config.schema import (
+    BenchmarkConfig,
     DescribeConfig,
     EvaluateConfig,
     ExportConfig,
@@ -22,6 +23,7 @@ PHASE_VERBS: dict[str, type[RunPlace]] = {
     "tune": TuneConfig,
     "evaluate": EvaluateConfig,
     "predict": PredictConfig,
+    "benchmark": BenchmarkConfig,
     "export": ExportConfig,
     "describe": DescribeConfig,
     "report": ReportConfig,

@@ -11,6 +11,8 @@ from cascade_exit.policies import Objective
 from cascade_exit.policies.operating_points import QUANTILES
 from cascade_exit.policies.risk import RiskLimit
 from cascade_exit.runs import not_identity
+from cascade_exit.runtime.exported import Precision
+from cascade_exit.runtime.network import Backend
 from cascade_exit.tracking import LoggerConfig
 from cascade_exit.training import Schedule, TrainingConfig
 
@@ -160,8 +162,8 @@ class TuneConfig(RunPlace):
         temperature: fit a temperature per exit.
         harmonise: map the scores of each exit so that they mean the same.
         static: static models to show beside the policies: runs, or models/<name>.
-        backend: what computes, where milliseconds are measured.
-        threads: CPU threads for it; none: torch's choice.
+        backend: what computes, where milliseconds are measured; None: what the model is exported for, else torch.
+        threads: CPU threads for it; none: its choice.
         device: cpu, cuda, ….
         batch_size: images per batch while tracing.
         pictures: images in each picture grid.
@@ -182,7 +184,7 @@ class TuneConfig(RunPlace):
     temperature: bool = True
     harmonise: bool = True
     static: tuple[str, ...] = not_identity(())
-    backend: Literal["torch"] = "torch"
+    backend: Backend | None = None
     threads: int | None = None
     device: str = not_identity("cpu")
     batch_size: int = not_identity(16)
@@ -234,8 +236,9 @@ class EvaluateConfig(RunPlace):
             newest finished tune run; else the file of a policy, or a tune run.
         transfer: apply a policy that was tuned for another model, unchanged.
         baseline: a static model, run or models/<name>, that is measured on the same images; none: the full exit.
-        backend: what computes.
-        threads: CPU threads; none: torch's choice.
+        backend: what the policy's runner and the baseline compute with; both are exported for it where they are not.
+            None: what the model is exported for, else torch.
+        threads: CPU threads; none: the backend's choice.
         device: cpu, cuda, ….
         batch_size: images per batch.
         bootstrap: resamples of the images, or groups, for the intervals; 0: no intervals.
@@ -253,7 +256,7 @@ class EvaluateConfig(RunPlace):
     policy: str = not_identity("none")
     transfer: bool = not_identity(False)
     baseline: str | None = not_identity(None)
-    backend: Literal["torch"] = "torch"
+    backend: Backend | None = None
     threads: int | None = None
     device: str = not_identity("cpu")
     batch_size: int = not_identity(16)
@@ -273,6 +276,68 @@ class EvaluateConfig(RunPlace):
                 raise ValueError(f"{key} must not be negative, got {getattr(self, key)}")
         if self.transfer and self.policy == "none":
             raise ValueError("policy must be given with transfer")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkConfig(RunPlace):
+    """`benchmark`: on this machine's CPU.
+
+    Attributes:
+        run: the trained model: a run, or a kept or exported model.
+        policy: see `evaluate`; it must have one.
+        baseline: the static model that speedups are over; none: the model's own full exit alone.
+        statics: other static models.
+        data: the set; none: the one that the run was trained on. Its classes are the model's.
+        logger: where measures go besides the run's own record; none: as the model was trained.
+        role: which part of it; no other is opened.
+        backend: what computes; models are exported for it where they are not. None: what the model is exported for,
+            else torch.
+        backends: several, side by side, instead; the first is the main one.
+        threads: CPU threads; none: all.
+        batch_size: photos at once.
+        all_threads: measure with all threads, too.
+        batch_sizes: measure such batches, too; photos that exit leave their batch.
+        images: photos that everyone answers, evenly spread over the set.
+        repeats: how often.
+        bootstrap: resamples for the intervals; 0: no intervals.
+    """
+
+    run: str = not_identity()
+    policy: str = not_identity("shipped")
+    baseline: str | None = not_identity(None)
+    statics: tuple[str, ...] = not_identity(())
+    data: DataConfig | None = None
+    logger: LoggerConfig | None = not_identity(None)
+    role: Role = "test"
+    backend: Backend | None = None
+    backends: tuple[Backend, ...] = ()
+    threads: int | None = 1
+    batch_size: int = 1
+    all_threads: bool = True
+    batch_sizes: tuple[int, ...] = (8, 32)
+    images: int = 200
+    repeats: int = 3
+    bootstrap: int = 1000
+
+    def __post_init__(self) -> None:
+        if self.backend is not None and self.backends:
+            raise ValueError("backend must not be given with backends")
+        if self.threads is not None and self.threads < 1:
+            raise ValueError(f"threads must be at least 1 or null, got {self.threads}")
+        if self.policy == "none":
+            raise ValueError("policy must not be none: what is timed is how a policy stops")
+        for key in ("batch_size", "images", "repeats"):
+            if getattr(self, key) < 1:
+                raise ValueError(f"{key} must be at least 1, got {getattr(self, key)}")
+        if any(size < 1 for size in self.batch_sizes):
+            raise ValueError(f"batch_sizes must be at least 1, got {list(self.batch_sizes)}")
+        if self.bootstrap < 0:
+            raise ValueError(f"bootstrap must not be negative, got {self.bootstrap}")
+
+    @property
+    def timed_backends(self) -> tuple[Backend | None, ...]:
+        """Of all backends the main one first; None for the model's own."""
+        return self.backends or (self.backend,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,19 +366,24 @@ class ExportConfig(RunPlace):
     """`export`.
 
     Attributes:
-        run: a training run.
-        name: keeps it as models/<name>.
-        format: torch keeps the weights, rounded to 16 bit.
+        run: a training run; for graphs also models/<name>.
+        name: keeps it as models/<name>; graphs without a name stay in the run.
+        format: torch keeps the weights, rounded to 16 bit; onnx and openvino write graphs.
+        precision: of graphs; int8 takes the ranges of activations from the calibrate role.
+        data: that role's set; none: the one that the run was trained on.
         evaluation: the evaluate run whose figures go into model.json; it must have measured the 16-bit weights.
         policy: the policy that is shipped as policy.json: a file or a tune run; it must be of the 16-bit weights.
+            None given: graphs take along the one that their model ships; none: no policy.
         licence: of the starting weights.
         origin: of the starting weights.
         models_root: folder of kept models.
     """
 
     run: str = not_identity()
-    name: str
-    format: Literal["torch"] = "torch"
+    name: str | None = None
+    format: Literal["torch", "onnx", "openvino"] = "torch"
+    precision: Precision = "fp32"
+    data: DataConfig | None = None
     evaluation: str | None = None
     policy: str | None = None
     licence: str | None = None
@@ -321,8 +391,16 @@ class ExportConfig(RunPlace):
     models_root: str = not_identity("models")
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9_-]+", self.name):
+        if self.name is None and self.format == "torch":
+            raise ValueError("name must be given with format torch: the weights are kept as models/<name>")
+        if self.name is not None and not re.fullmatch(r"[A-Za-z0-9_-]+", self.name):
             raise ValueError(f"name must be of letters, digits, _ and -, got {self.name!r}")
+        if self.format == "torch" and self.precision != "fp32":
+            raise ValueError(f"precision must not be given with format torch, got {self.precision}: weights are 16 bit")
+        if self.format != "torch" and (self.evaluation or self.licence or self.origin):
+            raise ValueError(
+                "evaluation, licence and origin must not be given with graphs: they belong to kept weights"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

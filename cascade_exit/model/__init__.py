@@ -1,7 +1,7 @@
 """Backbone stages, anchors, branches, heads, the cascade, decoding and NMS."""
 
 from cascade_exit.model.anchors import AnchorGrid
-from cascade_exit.model.cascade import CascadeDetector, State
+from cascade_exit.model.cascade import CascadeDetector, State, exit_grids, images_by_size
 from cascade_exit.model.config import FULL, BackboneConfig, ExitConfig, FullConfig, LookConfig, ModelConfig
 from cascade_exit.model.costs import ExitCost, exit_costs
 from cascade_exit.model.decoding import DecodingConfig, Kept, decode, decode_kept
@@ -32,7 +32,9 @@ __all__ = [
     "decode",
     "decode_kept",
     "exit_costs",
+    "exit_grids",
     "from_torchvision",
+    "images_by_size",
     "load_what_fits",
     "make_digest",
     "mean_confidence",

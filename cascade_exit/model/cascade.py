@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from cascade_exit.data import shrink_images
 from cascade_exit.model.anchors import AnchorGrid
 from cascade_exit.model.backbone import Trunk
-from cascade_exit.model.config import FULL, Context, ExitConfig, FullConfig, ModelConfig
+from cascade_exit.model.config import FULL, IMAGES, Context, ExitConfig, FullConfig, ModelConfig, own_images
 from cascade_exit.model.exits import EarlyExit, FullExit, Look
 from cascade_exit.model.output import ExitOutput
 
@@ -35,7 +35,32 @@ def _context_map(kind: Context, branch: Tensor, output: ExitOutput, cells: int, 
     if kind == "features":
         return branch
     logits = output.class_logits[:, : cells * cells * per_cell]
-    return logits.reshape(len(logits), cells, cells, -1).permute(0, 3, 1, 2)
+    # shape[0], not len(): an exported graph takes batches of any size.
+    return logits.reshape(logits.shape[0], cells, cells, -1).permute(0, 3, 1, 2)
+
+
+def exit_grids(config: ModelConfig) -> dict[str, AnchorGrid]:
+    """The anchors of each exit, from shallow to deep: one grid for all exits on the trunk, one for each look."""
+    size_px = config.input.size_px
+    own = AnchorGrid(size_px, config.anchor_scales)
+    looks = {name: AnchorGrid(size_px, look.anchor_scales, look.size_px) for name, look in config.looks.items()}
+    return dict.fromkeys(config.exit_names, own) | looks
+
+
+def images_by_size(images: UInt8[Tensor, "batch 3 row column"], sizes_px: Mapping[str, int]) -> State:
+    """The pixels that a cascade starts from.
+
+    Args:
+        images: RGB at the input size, 0 to 255.
+        sizes_px: side of the square image by the name of its tensor; that of `images` is the input's.
+
+    Raises:
+        ValueError: the images are not uint8, or not of the input's size.
+    """
+    size = sizes_px[IMAGES]
+    if images.dtype != torch.uint8 or images.shape[1:] != (3, size, size):
+        raise ValueError(f"images must be uint8 [batch, 3, {size}, {size}], got {images.dtype} {list(images.shape)}")
+    return {name: images if name == IMAGES else shrink_images(images, px) for name, px in sizes_px.items()}
 
 
 class CascadeDetector(nn.Module):
@@ -60,13 +85,12 @@ class CascadeDetector(nn.Module):
             raise ValueError(f"classes must be at least 1, got {classes}")
         self.config, self.classes = config, classes
         self.exit_names = config.exit_names
-        self.grid = AnchorGrid(config.input.size_px, config.anchor_scales)
+        self.grids = exit_grids(config)
+        self.grid = self.grids[FULL]
         self.trunk = Trunk(config.backbone)
         self.looks = nn.ModuleDict(
-            {name: Look(look, config.input.size_px, classes + 1) for name, look in config.looks.items()}
+            {name: Look(look, self.grids[name], classes + 1) for name, look in config.looks.items()}
         )
-        self.grids: dict[str, AnchorGrid] = dict.fromkeys(self.exit_names, self.grid)
-        self.grids |= {name: look.grid for name, look in self.looks.items()}  # type: ignore[misc]
         # The finer map of a coarse exit: where the first exit stands, else the last map at the anchors' stride.
         places = [exit_.after for exit_ in config.exits.values()]
         fine_places = [place for place in places if self.trunk.strides_px[place] == 16]
@@ -124,28 +148,22 @@ class CascadeDetector(nn.Module):
         Raises:
             ValueError: the images are not uint8, or not of the input's size.
         """
-        size = self.grid.input_size_px
-        if images.dtype != torch.uint8 or images.shape[1:] != (3, size, size):
-            raise ValueError(
-                f"images must be uint8 [batch, 3, {size}, {size}], got {images.dtype} {list(images.shape)}"
-            )
-        state = {"images": images}
-        for name, look in self.looks.items():
-            if stages is None or name in stages:
-                state[f"images_{name}"] = shrink_images(images, look.size_px)  # type: ignore[arg-type]
-        return state
+        looks = self.config.looks.keys() if stages is None else self.config.looks.keys() & set(stages)
+        taken = {IMAGES, *map(own_images, looks)}
+        sizes_px = self.config.image_sizes_px
+        return images_by_size(images, {name: px for name, px in sizes_px.items() if name in taken})
 
     def advance(self, name: str, state: State) -> State:
         """Runs the stage that ends at exit `name`."""
         state = dict(state)
         if name in self.looks:
             trunk: Trunk = self.looks[name].trunk  # type: ignore[assignment]
-            state["trunk"], expansion = trunk.run(self.normalise(state.pop(f"images_{name}")), 0, len(trunk))
+            state["trunk"], expansion = trunk.run(self.normalise(state.pop(own_images(name))), 0, len(trunk))
             assert expansion is not None
             state["expansion"] = expansion
             return state
         start, stop = self.stage(name)
-        x = state["trunk"] if start else self.normalise(state.pop("images"))
+        x = state["trunk"] if start else self.normalise(state.pop(IMAGES))
         if start <= self.lateral_at < stop:
             x, _ = self.trunk.run(x, start, self.lateral_at + 1)
             state["lateral"], start = x, self.lateral_at + 1

@@ -12,6 +12,14 @@ from cascade_exit.model.attention import Attention
 Context = Literal["none", "logits", "features"]
 Refinement = Literal["fresh", "residual"]
 FULL = "full"
+# The tensor that holds the images at the input's size.
+IMAGES = "images"
+
+
+def own_images(look: str) -> str:
+    """The tensor that holds the images as a look sees them."""
+    return f"{IMAGES}_{look}"
+
 
 # A row of a channel table: input, kernel, expanded, output, squeeze-and-excite, "RE" or "HS", stride.
 TableRow = tuple[int, int, int, int, bool, Literal["RE", "HS"], int]
@@ -232,6 +240,11 @@ class ModelConfig:
                 answers_all = exit_.pyramid or exit_.refinement == "residual"
                 answers_finest = answers_all or self.backbone.strides_px[exit_.after] <= FIRST_STRIDE_PX
             before = name
+
+    @property
+    def image_sizes_px(self) -> dict[str, int]:
+        """Side of the image that each network sees, by the name of its tensor: `images`, and `images_<look>`."""
+        return {IMAGES: self.input.size_px} | {own_images(name): look.size_px for name, look in self.looks.items()}
 
     @property
     def exit_names(self) -> tuple[str, ...]:

@@ -89,13 +89,11 @@ class Look(nn.Module):
 
     Args:
         config: its size and its backbone.
-        input_size_px: side of the cascade's input, in whose pixels its anchors lie.
+        grid: its anchors, in pixels of the cascade's input.
         labels: classes and background.
     """
 
-    def __init__(self, config: LookConfig, input_size_px: int, labels: int) -> None:
+    def __init__(self, config: LookConfig, grid: AnchorGrid, labels: int) -> None:
         super().__init__()
-        self.size_px = config.size_px
-        self.grid = AnchorGrid(input_size_px, config.anchor_scales, config.size_px)
         self.trunk = Trunk(config.backbone)
-        self.full = FullExit(FullConfig(), self.trunk, None, self.grid, labels)
+        self.full = FullExit(FullConfig(), self.trunk, None, grid, labels)

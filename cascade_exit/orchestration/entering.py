@@ -11,7 +11,7 @@ from cascade_exit.orchestration.lineage import KnownRun
 from cascade_exit.orchestration.phases import Phases, describe
 from cascade_exit.runs import UserError, closest, differences, find_run
 from cascade_exit.runtime.detector import model_id
-from cascade_exit.runtime.kept_model import DESCRIPTION
+from cascade_exit.runtime.kept_model import DESCRIPTION, is_kept
 
 _EXPERIMENT = re.compile(r"(?:^|\s)experiment=(\S+)")
 
@@ -63,7 +63,7 @@ class _Given:
 
     @classmethod
     def read(cls, reference: str, folder: Path) -> "_Given":
-        if (folder / DESCRIPTION).is_file():
+        if is_kept(folder):
             kept = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
             return cls("train", _experiment(kept.get("provenance", {}).get("command", "")), {}, kept.get("model"))
         run = KnownRun.read(folder)
@@ -127,7 +127,7 @@ def _phase_of(phases: Phases, reference: str, given: _Given) -> str:
 
 def _add_sources(phases: Phases, name: str, folder: Path, root: Path, runs: dict[str, Path]) -> None:
     """Adds the runs that a given run was made from, where it says which they were and they are still there."""
-    if (folder / DESCRIPTION).is_file():
+    if is_kept(folder):
         return
     config = KnownRun.read(folder).manifest.config
     for key, taken in phases.settings.phases[name].takes.items():

@@ -109,7 +109,7 @@ def certify(candidate: RiskCandidate, tuning: Tuning, trace: Trace, limit: RiskL
     control = control_risk(qualities, choices, limit, trace.header.score_threshold)
     if control.certificate is None:
         return Certified(control, None, None)
-    score = Scorer(trace, tuning.costs, tuning.calibration).score(choices[control.step])
+    score = Scorer(trace, tuning.costs, tuning.calibration, full_cost=tuning.full_cost).score(choices[control.step])
     point = OperatingPoint.at(candidate.path[control.step], score)
     policy = replace(candidate.family.policy(point, tuning), certificate=control.certificate.facts())
     return Certified(control, policy, score)

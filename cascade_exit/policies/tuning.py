@@ -43,12 +43,20 @@ class Tuning:
         costs: of an image that leaves at each exit.
         calibration: of scores, by exit name.
         quantiles: thresholds tried per exit.
+        full_cost: see `Scorer`.
+        deciding: the only exits that may stop an image, where the others are to be passed by; all where None.
     """
 
     trace: Trace
     costs: Costs
     calibration: Mapping[str, ExitCalibration]
     quantiles: int = QUANTILES
+    full_cost: float | None = None
+    deciding: tuple[str, ...] | None = None
+
+    def answers(self, exit_name: str) -> bool:
+        """Whether an early exit answers anyway, so that nothing is paid for looking at it."""
+        return self.deciding is None or exit_name in self.deciding
 
 
 @dataclass(frozen=True)
@@ -71,12 +79,13 @@ class TunedFamily:
         return pareto_front(self.points)
 
     def policy(self, point: OperatingPoint, tuning: Tuning) -> Policy:
-        """The policy of one operating point."""
+        """The policy of one operating point; a rule that never stops is left out, so that its exit is passed by."""
         header = tuning.trace.header
+        stopping = {name: rule for name, rule in self.rules.items() if point.thresholds[name] < NEVER_STOPS}
         return Policy(
             model=header.model,
             classes=header.classes,
-            rules={name: with_threshold(rule, point.thresholds[name]) for name, rule in self.rules.items()},
+            rules={name: with_threshold(rule, point.thresholds[name]) for name, rule in stopping.items()},
             calibration=dict(tuning.calibration),
             exit_rates=point.exit_rates,
             tuned_on={"role": header.role, "data": header.data, "images": len(tuning.trace)},
@@ -137,6 +146,7 @@ def tune_family(name: str, tuning: Tuning, scorer: Scorer) -> TunedFamily:
         deciding = deciding[1:]
     if name == PLAN:
         deciding = tuple(exit_name for exit_name in deciding if exit_name in PLAN_GRID)
+    deciding = tuple(exit_name for exit_name in deciding if tuning.answers(exit_name))
     if not deciding:
         raise UserError(f"family={name}: the model has no exit that it could decide at")
     rules, values = _deciding_rules(fit, tuning, scorer, deciding)
@@ -154,12 +164,15 @@ def _deciding_rules(
         UserError: there is no such exit; it says why of the first.
     """
     rules: dict[str, AnyRule] = {}
-    reasons = []
+    reasons, names = [], tuning.trace.header.exit_names
     for exit_name in deciding:
         try:
             rule = fit(tuning, scorer, exit_name)
         except UserError as error:
             reasons.append(str(error))
+            continue
+        if rule.compares and not tuning.answers(names[names.index(exit_name) - 1]):
+            reasons.append(f"{exit_name}: it compares with the exit before, which is passed by")
             continue
         of_exit = rule_values(tuning.trace, {exit_name: rule}, tuning.calibration)[exit_name]
         if of_exit.min() == of_exit.max():
@@ -177,6 +190,6 @@ def tune_policy(name: str, tuning: Tuning, objective: Objective) -> Policy:
     Raises:
         UserError: see `tune_family`; or no operating point is within the objective's limits.
     """
-    scorer = Scorer(tuning.trace, tuning.costs, tuning.calibration)
+    scorer = Scorer(tuning.trace, tuning.costs, tuning.calibration, full_cost=tuning.full_cost)
     family = tune_family(name, tuning, scorer)
     return family.policy(pick_point(family.points, objective), tuning)

@@ -1,6 +1,7 @@
 """A trained detector on photos."""
 
 import hashlib
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -11,11 +12,13 @@ from PIL import Image
 from torch import Tensor
 
 from cascade_exit.data import ClassMap, read_image, resize_image
-from cascade_exit.model import FULL, Detections, ExitCost, decode, exit_costs
+from cascade_exit.model import FULL, CascadeDetector, Detections, ExitCost, decode, exit_costs
 from cascade_exit.model.checkpoint import Checkpoint, read_checkpoint
 from cascade_exit.runs import Manifest, UserError
+from cascade_exit.runtime.exported import is_exported, read_exported
 from cascade_exit.runtime.folding import fold_batch_norm
-from cascade_exit.runtime.kept_model import DESCRIPTION, WEIGHTS, read_kept_model
+from cascade_exit.runtime.kept_model import DESCRIPTION, WEIGHTS, is_kept, read_kept_model
+from cascade_exit.runtime.network import Backend, Network
 
 Photo = str | Path | Image.Image | np.ndarray | Tensor
 BEST = Path("checkpoints") / "best.ckpt"
@@ -25,35 +28,56 @@ class Detector:
     """Detects objects in photos of any size.
 
     Args:
-        checkpoint: a trained network with its class map.
+        checkpoint: a trained network with its class map; without weights where `network` is given.
         device: where it runs.
+        network: computes instead of the checkpoint's own, on the CPU.
+        costs: of that network's exits.
+        backend: what runs it.
 
     Attributes:
         class_map: what the labels mean.
         exit_names: from shallow to deep.
-        network: the network in evaluation mode, its batch norm folded away.
+        network: what computes; the checkpoint's own in evaluation mode, its batch norm folded away.
+        backend: what runs the network.
 
     Raises:
         UserError: there is no such device here.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: str | torch.device = "cpu") -> None:
-        self.checkpoint = checkpoint
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: str | torch.device = "cpu",
+        network: Network | None = None,
+        costs: Mapping[str, ExitCost] | None = None,
+        backend: Backend = "torch",
+    ) -> None:
+        self.checkpoint, self.backend, self._costs = checkpoint, backend, costs
         self.class_map: ClassMap = checkpoint.class_map
         self.device = _usable(device)
-        network = checkpoint.detector()
-        fold_batch_norm(network)
-        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network: Network = self._folded() if network is None else network
         self.exit_names = self.network.exit_names
+
+    def _folded(self) -> CascadeDetector:
+        network = self.checkpoint.detector()
+        fold_batch_norm(network)
+        moved: CascadeDetector = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return moved
+
+    def fed(self, images: UInt8[Tensor, "batch 3 row column"]) -> UInt8[Tensor, "batch 3 row column"]:
+        """Images where and as the network takes them fastest."""
+        if self.backend != "torch":
+            return images
+        return images.to(self.device).contiguous(memory_format=torch.channels_last)
 
     def __call__(self, photo: Photo) -> Detections:
         """Detections of the full exit; see `every_exit` for `photo`."""
         return self.every_exit(photo)[FULL]
 
     @cached_property
-    def costs(self) -> dict[str, ExitCost]:
+    def costs(self) -> Mapping[str, ExitCost]:
         """Cost of each exit as it was trained, shallow to deep."""
-        return exit_costs(self.checkpoint.detector())
+        return exit_costs(self.checkpoint.detector()) if self._costs is None else self._costs
 
     @torch.inference_mode()
     def every_exit(self, photo: Photo) -> dict[str, Detections]:
@@ -72,7 +96,7 @@ class Detector:
         pixels = as_pixels(photo)
         resized = resize_image(pixels, self.checkpoint.model.input)
         size = torch.tensor([[pixels.shape[1], pixels.shape[2]]], device=self.device)
-        outputs = self.network(resized[None].to(self.device))
+        outputs = self.network(self.fed(resized[None]))
         settings = self.checkpoint.model.input, size, self.checkpoint.decoding
         return {name: decode(output, self.network.grids[name], *settings)[0] for name, output in outputs.items()}
 
@@ -107,17 +131,21 @@ def read_model(folder: Path) -> Checkpoint:
     Raises:
         UserError: there is none.
     """
+    if is_exported(folder):
+        raise UserError(f"{folder} is an exported model, without weights: give the run that it was exported from")
     if (folder / DESCRIPTION).is_file():
         return read_kept_model(folder).checkpoint
     return read_checkpoint(folder / BEST)
 
 
 def model_id(folder: Path) -> str:
-    """A kept model's name as `models/<name>`, or a run's id."""
-    return f"models/{folder.name}" if (folder / DESCRIPTION).is_file() else Manifest.read(folder).id
+    """A run's id, or a kept model's name as `models/<name>`."""
+    return f"models/{folder.name}" if is_kept(folder) else Manifest.read(folder).id
 
 
 def model_fingerprint(folder: Path) -> str:
-    """First 16 hexadecimal digits of the SHA-256 of a model's weights file."""
+    """First 16 hexadecimal digits of the SHA-256 of a model's weights file; an exported model's own."""
+    if is_exported(folder):
+        return read_exported(folder).fingerprint
     kept = (folder / DESCRIPTION).is_file()
     return hashlib.sha256((folder / (WEIGHTS if kept else BEST)).read_bytes()).hexdigest()[:16]

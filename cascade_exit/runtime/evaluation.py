@@ -41,7 +41,7 @@ def detect_set(
     for batch in track(
         loader, description="Detecting", total=len(sampler), console=Console(stderr=True), disable=not progress
     ):
-        outputs = detector.network(batch.images.to(detector.device).contiguous(memory_format=torch.channels_last))
+        outputs = detector.network(detector.fed(batch.images))
         sizes = batch.original_sizes.to(detector.device)
         found = {
             name: decode(output, detector.network.grids[name], checkpoint.model.input, sizes, checkpoint.decoding)

@@ -15,6 +15,7 @@ from cascade_exit.data import ClassMap
 from cascade_exit.model import DecodingConfig, ModelConfig
 from cascade_exit.model.checkpoint import Checkpoint
 from cascade_exit.runs import UserError, atomic_path, atomic_write_json, build, to_plain
+from cascade_exit.runs.manifest import MANIFEST_NAME
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 SCHEMA_VERSION = 1
@@ -31,6 +32,11 @@ class KeptModel:
 
     checkpoint: Checkpoint
     description: dict[str, Any]
+
+
+def is_kept(folder: Path) -> bool:
+    """Whether a folder is a model on its own, of weights or graphs, rather than a run."""
+    return (folder / DESCRIPTION).is_file() and not (folder / MANIFEST_NAME).is_file()
 
 
 def rounded_to_16_bit(checkpoint: Checkpoint) -> Checkpoint:

@@ -1,5 +1,6 @@
 """The runner: every image really stops at the exit that the policy chooses for it."""
 
+import time
 import warnings
 from collections import Counter
 from dataclasses import dataclass
@@ -54,6 +55,7 @@ class Runner:
         policy: the policy.
         class_map: what the labels mean.
         exit_names: from shallow to deep.
+        postprocessing_s: seconds spent so far on boxes, suppression and calibration, on the CPU.
 
     Raises:
         UserError: the policy is made for other classes or exits.
@@ -69,6 +71,7 @@ class Runner:
         network = self.detector.network
         self._answering, self._running = (of({*self._digested, FULL}) for of in (network.answering, network.running))
         self._drift = DriftMonitor(policy)
+        self.postprocessing_s = 0.0
 
     def __call__(self, photo: Photo) -> Detections:
         """Detections of the exit that the photo stops at; see `detect` for `photo`."""
@@ -127,7 +130,7 @@ class Runner:
 
     def _run(self, images: Tensor, sizes: Tensor, with_digest: bool) -> list[Stopped]:
         network, device = self.detector.network, self.detector.device
-        state = network.start(images.to(device).contiguous(memory_format=torch.channels_last), self._running)
+        state = network.start(self.detector.fed(images), self._running)
         places, previous = torch.arange(len(images), device=device), None
         found: dict[int, Stopped] = {}
         for name in self._running:
@@ -160,11 +163,12 @@ class Runner:
         """What the images that leave at an exit take along."""
         if not len(leave):
             return []
+        begun = time.perf_counter()
         checkpoint, index = self.detector.checkpoint, self.exit_names.index(name)
         answers = ExitOutput(*(part[leave] for part in output))
         grid, input_config = self.detector.network.grids[name], checkpoint.model.input
         kept = decode_kept(answers, grid, input_config, sizes, checkpoint.decoding)
-        return [
+        stopped = [
             Stopped(
                 name,
                 index,
@@ -173,6 +177,8 @@ class Runner:
             )
             for image, one in zip(leave, kept, strict=True)
         ]
+        self.postprocessing_s += time.perf_counter() - begun
+        return stopped
 
     def _watch_drift(self, found: list[Stopped]) -> None:
         message = self._drift.update(Counter(one.exit_name for one in found))

@@ -258,7 +258,7 @@ def _time_one_pass(subject: Detector | Runner, images: Tensor) -> Float[np.ndarr
     sizes = torch.tensor([images.shape[-2:]] * len(images), device=detector.device)
     times_ms, previous = np.zeros((len(network.exit_names), 4)), None
     clock = _Clock(detector.device)
-    state = network.start(images.to(detector.device).contiguous(memory_format=torch.channels_last))
+    state = network.start(detector.fed(images))
     for row, name in zip(times_ms, network.exit_names, strict=True):
         state = network.advance(name, state)
         row[ADVANCE] = clock.lap_ms()
@@ -291,12 +291,12 @@ def _summary(
             decode=Timing.of(samples_ms[:, index, DECODE]),
             leaving=Timing.of(leaving[:, index]),
             builds_on_previous=len(detector.network.answering({name})) > 1,
-            apart=name in detector.network.looks,
+            apart=name not in detector.network.running({FULL}),
         )
         for index, name in enumerate(detector.exit_names)
     }
     return StageCosts(
-        backend="torch",
+        backend=detector.backend,
         device=str(detector.device),
         threads=threads,
         batch_size=config.batch_size,

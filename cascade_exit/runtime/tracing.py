@@ -79,7 +79,7 @@ def trace_set(
 def _answers(detector: Detector, batch: Batch) -> list[tuple[str, list[Kept], Digest]]:
     """What each exit says of a batch."""
     checkpoint, grids = detector.checkpoint, detector.network.grids
-    outputs = detector.network(batch.images.to(detector.device).contiguous(memory_format=torch.channels_last))
+    outputs = detector.network(detector.fed(batch.images))
     settings = checkpoint.model.input, batch.original_sizes.to(detector.device), checkpoint.decoding
     return [
         (name, decode_kept(output, grids[name], *settings), make_digest(output, grids[name]))

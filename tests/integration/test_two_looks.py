@@ -15,6 +15,7 @@ from cascade_exit.runs import Manifest
 from cascade_exit.runtime import read_kept_model, write_kept_model
 from cascade_exit.runtime.detector import model_fingerprint
 from cascade_exit.trace import TRACE_NAME, read_trace
+from tests.conftest import TINY_ROOMS
 from tests.model.networks import detector
 
 SMALL = [
@@ -23,6 +24,12 @@ SMALL = [
     *("model/backbone=large", "model/backbone@model.looks.exit1.backbone=large"),
     *("model.backbone.width=0.35", "model.looks.exit1.backbone.width=0.35"),
 ]
+
+
+@pytest.fixture(scope="module")
+def rooms(tmp_path_factory) -> list[str]:
+    """Overrides that name a tiny generated set of two classes."""
+    return [f"data.root={tmp_path_factory.mktemp('rooms')}", *TINY_ROOMS, "data.classes=[chair,tv]"]
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +51,7 @@ def made(statics, cli, tmp_path_factory, rooms):
     """The run that keeps both as one model, and what it said."""
     root = tmp_path_factory.mktemp("runs")
     init = f"init={{exit1: {statics['exit1']}, full: {statics['full']}}}"
-    answer = cli("train", *SMALL, *rooms, "data.classes=[chair,tv]", f"runs_root={root}", init)
+    answer = cli("train", *SMALL, *rooms, f"runs_root={root}", init)
     assert answer.code == 0, answer.err
     return answer.run, answer.err, f"runs_root={root}"
 
@@ -88,7 +95,7 @@ def test_its_policy_is_evaluated_and_it_is_exported(statics, made, cli, tmp_path
 
 
 def test_what_does_not_start_whole_is_not_kept(statics, cli, tmp_path, rooms):
-    place = [*rooms, "data.classes=[chair,tv]", f"runs_root={tmp_path}"]
+    place = [*rooms, f"runs_root={tmp_path}"]
     answer = cli("train", *SMALL, *place, f"init={{full: {statics['full']}}}", "optimizer.frozen_features=0")
     assert answer.code == 1
     assert len(answer.errors) == 1

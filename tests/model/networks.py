@@ -41,6 +41,16 @@ TABLE_075 = (
     (120, 5, 720, 120, True, "HS", 1),
 )
 
+# As few blocks as a trunk may have.
+SHORT = BackboneConfig(
+    table=(
+        (16, 3, 16, 16, False, "RE", 2),
+        (16, 3, 48, 24, False, "RE", 2),
+        (24, 3, 72, 40, True, "HS", 2),
+        (40, 3, 120, 48, True, "HS", 2),
+    )
+)
+
 
 def stir(model: nn.Module) -> None:
     """Makes batch norm differ from channel to channel and answers from place to place, so that a mix-up shows."""
@@ -107,6 +117,8 @@ VARIANTS = {
         FullConfig(context="features"),
     ),
     "looks": ({"exit2": ExitConfig(8, channels=16)}, FullConfig(refinement="residual"), NARROW, SIZE_PX, 0, LOOKS),
+    # Little, with everything that an exit can take over from another.
+    "short": ({"exit1": ExitConfig(3, channels=16)}, FullConfig(context="features", refinement="residual"), SHORT),
 }
 
 

@@ -12,7 +12,7 @@ from cascade_exit.data import ROLES
 from cascade_exit.policies import Policy, read_policy
 from cascade_exit.runs import Manifest, Record, UserError, is_locked, plain
 from cascade_exit.runtime.detector import model_id
-from cascade_exit.runtime.kept_model import DESCRIPTION
+from cascade_exit.runtime.kept_model import DESCRIPTION, is_kept
 from cascade_exit.runtime.loading import POLICY
 
 KEPT, SEED = "kept model", "seed"
@@ -108,7 +108,7 @@ def read_reported(folder: Path) -> ReportedRun:
     Raises:
         UserError: a file is damaged.
     """
-    return _kept_model(folder) if (folder / DESCRIPTION).is_file() else _run(folder)
+    return _kept_model(folder) if is_kept(folder) else _run(folder)
 
 
 def _run(folder: Path) -> ReportedRun:

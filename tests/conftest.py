@@ -19,6 +19,12 @@ from hydra.core.global_hydra import GlobalHydra
 REPOSITORY = Path(__file__).parents[1]
 # Commands that log to W&B write nothing, but in the tests that look at it.
 os.environ["WANDB_MODE"] = "disabled"
+# absl, which OpenVINO imports where it is installed, closes the stream that sys.stderr was at that time as soon as
+# logging is configured anew: the one that pytest captures with. It leaves this one alone.
+with contextlib.suppress(ImportError):
+    from absl import logging as absl_logging
+
+    absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 TINY_ROOMS = [
     "data.rooms.images.train=24",
     "data.rooms.images.val=8",

@@ -177,11 +177,11 @@ def _answered_at_once(network: CascadeDetector, name: str, state: State) -> Stat
 def _export(
     network: CascadeDetector, step: Step, state: State, outputs: Sequence[str], folder: Path, name: str, part: Part
 ) -> Graph:
-    inputs = tuple(state)
-    function, batch = _Function(network, step, inputs, outputs).eval(), torch.export.Dim("batch")
-    tensors, sizes = tuple(state[key].contiguous() for key in inputs), tuple({0: batch} for _ in inputs)
-    # Captured here rather than by the ONNX exporter, which would take the batch for a constant where it must.
-    captured = torch.export.export(function, tensors, dynamic_shapes=(sizes,), strict=False)
+    captured = _captured(network, step, state, outputs)
+    inputs = _read(captured, tuple(state))
+    if len(inputs) < len(state):
+        # Anew without the others: the batch's size may have been taken from any tensor at hand.
+        captured = _captured(network, step, {key: state[key] for key in inputs}, outputs)
     program = torch.onnx.export(
         captured,
         dynamo=True,
@@ -190,14 +190,33 @@ def _export(
         output_names=[f"next_{key}" for key in outputs],
         verbose=False,
     )
-    model = cast(Any, program).model_proto
-    read = {key for node in model.graph.node for key in node.input}
-    for unread in [one for one in model.graph.input if one.name not in read]:
-        model.graph.input.remove(unread)
     file = f"{name}.{part}.onnx"
     with atomic_path(folder / file) as path:
-        path.write_bytes(model.SerializeToString())
-    return Graph(name, part, file, tuple(key for key in inputs if key in read), tuple(outputs))
+        path.write_bytes(cast(Any, program).model_proto.SerializeToString())
+    return Graph(name, part, file, inputs, tuple(outputs))
+
+
+def _captured(
+    network: CascadeDetector, step: Step, state: State, outputs: Sequence[str]
+) -> torch.export.ExportedProgram:
+    """A step as a graph of torch's, for batches of any size.
+
+    Captured here rather than by the ONNX exporter, which would take the batch for a constant where it must.
+    """
+    function, batch = _Function(network, step, tuple(state), outputs).eval(), torch.export.Dim("batch")
+    tensors, sizes = tuple(one.contiguous() for one in state.values()), tuple({0: batch} for _ in state)
+    return torch.export.export(function, tensors, dynamic_shapes=(sizes,), strict=False)
+
+
+def _read(captured: torch.export.ExportedProgram, inputs: Sequence[str]) -> tuple[str, ...]:
+    """The inputs whose values a graph reads, not only their size."""
+    places = [node for node in captured.graph.nodes if node.name in captured.graph_signature.user_inputs]
+    size_of = torch.ops.aten.sym_size.int
+    return tuple(
+        key
+        for key, place in zip(inputs, places, strict=True)
+        if any(user.target is not size_of for user in place.users)
+    )
 
 
 @contextlib.contextmanager

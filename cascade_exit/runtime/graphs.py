@@ -129,5 +129,11 @@ class GraphNetwork:
         graph = self._graphs[place]
         arrays = self._engines[name, part]([state[key].numpy() for key in graph.inputs])
         found = {key: torch.from_numpy(array) for key, array in zip(graph.outputs, arrays, strict=True)}
-        read_later = {key for later in self._graphs[place + 1 :] for key in later.inputs}
-        return found, {key: value for key, value in {**state, **found}.items() if key in read_later}
+        after = {**state, **found}
+        return found, {key: value for key, value in after.items() if self._is_read_after(key, place)}
+
+    def _is_read_after(self, tensor: str, place: int) -> bool:
+        """Whether a graph after a place reads a tensor of the state there, rather than one that is made anew."""
+        readers = (later for later in range(place + 1, len(self._graphs)) if tensor in self._graphs[later].inputs)
+        makers = (self._maker(tensor, reader) for reader in readers)
+        return any(maker is None or maker <= place for maker in makers)

@@ -74,8 +74,8 @@ def test_ctrl_c_ends_at_once_and_the_same_command_goes_on_to_the_end(cli, words,
     record = json.loads((tmp_path / "set" / "build.json").read_text())
     for role in ROLES:
         chosen = record["chosen"]["roles"][role]
-        found = roles[role]["all"]
-        assert (roles[role]["images"], found["boxes"] + found["crowds"]) == (chosen["images"], chosen["boxes"])
+        found = {name: content["boxes"] + content["crowds"] for name, content in roles[role]["classes"].items()}
+        assert (roles[role]["images"], found) == (chosen["images"], chosen["boxes"])
 
 
 def test_mistakes_are_named_in_the_user_s_keys(cli, words):

@@ -14,7 +14,7 @@ from rich.table import Table
 from cascade_exit.apps.console import people
 from cascade_exit.config import Call, EvaluateConfig, RunPlace, TrainConfig, TuneConfig, read_jobs, refuse
 from cascade_exit.orchestration import Job, Search, SearchConfig, launch_settings, run_verb, search_folder
-from cascade_exit.orchestration.executor import open_executor
+from cascade_exit.orchestration.executors import open_executor
 from cascade_exit.orchestration.gpus import visible_gpus
 from cascade_exit.orchestration.search_settings import word
 from cascade_exit.orchestration.settings import LaunchConfig

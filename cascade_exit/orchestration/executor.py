@@ -1,13 +1,11 @@
 """Where jobs run: one small interface, and the processes of this machine as its plainest form."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from cascade_exit.orchestration.process import JobProcess
-from cascade_exit.orchestration.settings import LaunchConfig
 
 
 @dataclass(frozen=True)
@@ -102,27 +100,3 @@ class LocalExecutor:
     def find(self, order: Order, submission: str) -> Handle | None:
         """None: what outlived a sweep that was killed is known by the lock of its run."""
         return None
-
-
-@contextmanager
-def open_executor(settings: LaunchConfig, folder: Path) -> Iterator[Executor]:
-    """The executor asked for, as long as the block runs.
-
-    Args:
-        settings: which, and how.
-        folder: of the sweep.
-
-    Raises:
-        UserError: it cannot be had here.
-    """
-    if settings.executor == "slurm":
-        from cascade_exit.orchestration.slurm import SlurmExecutor
-
-        yield SlurmExecutor(settings.slurm, folder)
-    elif settings.executor == "ray":
-        from cascade_exit.orchestration.ray_tasks import open_ray
-
-        with open_ray(settings.ray) as executor:
-            yield executor
-    else:
-        yield LocalExecutor()

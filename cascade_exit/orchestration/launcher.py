@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from cascade_exit.config import Call, RunPlace, Task, read_jobs, refuse, run_app
-from cascade_exit.orchestration.executor import open_executor
+from cascade_exit.orchestration.executors import open_executor
 from cascade_exit.orchestration.gpus import visible_gpus
 from cascade_exit.orchestration.job import Job, labels, sweep_id
 from cascade_exit.orchestration.ledger import Ledger

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cascade_exit.orchestration.executor import open_executor
+from cascade_exit.orchestration.executors import open_executor
 from cascade_exit.orchestration.settings import LaunchConfig, RayConfig, SlurmConfig
 from cascade_exit.runs import Manifest, UserError, is_locked
 from tests.conftest import REPOSITORY

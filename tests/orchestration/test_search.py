@@ -12,7 +12,7 @@ from rich.console import Console
 from cascade_exit.orchestration import Job, LaunchConfig, Search, SearchConfig, remote, search_folder
 from cascade_exit.orchestration import search as search_module
 from cascade_exit.orchestration import slurm as slurm_module
-from cascade_exit.orchestration.executor import open_executor
+from cascade_exit.orchestration.executors import open_executor
 from cascade_exit.orchestration.search_settings import ObjectiveConfig, ParameterConfig, PrunerConfig, SamplerConfig
 from cascade_exit.orchestration.study import Study
 from cascade_exit.orchestration.view import View

@@ -11,7 +11,7 @@ from lightning.fabric.plugins.environments import SLURMEnvironment
 
 from cascade_exit.orchestration import Job, remote
 from cascade_exit.orchestration import slurm as slurm_module
-from cascade_exit.orchestration.executor import open_executor
+from cascade_exit.orchestration.executors import open_executor
 from cascade_exit.orchestration.settings import LaunchConfig, SlurmConfig
 from cascade_exit.runs import Manifest, UserError, is_locked
 from tests.orchestration.fake_slurm import slurm  # noqa: F401

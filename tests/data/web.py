@@ -62,7 +62,7 @@ class Web:
         always: Answer to every request of a path.
         requests: Paths that were asked for, with the asked range.
         validators: Whether it names versions of its files.
-        notice: Called with the number of requests at each of them.
+        notice: Called at each request with its number.
     """
 
     def __init__(self, server: ThreadingHTTPServer) -> None:
@@ -82,14 +82,18 @@ class Web:
 @contextmanager
 def serve() -> Iterator[Web]:
     """Runs a server while the block runs."""
+    # Handlers run side by side: without it two may see the same length of the list, and a number nobody sees.
+    counting = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
             span = self.headers.get("Range")
-            web.requests.append((self.path, span))
-            web.notice(len(web.requests))
+            with counting:
+                web.requests.append((self.path, span))
+                count = len(web.requests)
+            web.notice(count)
             act = web.always.get(self.path) or (web.acts[self.path].pop(0) if web.acts[self.path] else Act())
             time.sleep(act.delay_s)
             if act.status is not None or self.path not in web.files:

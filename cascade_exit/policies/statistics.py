@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cascade_exit.model import Digest
+from cascade_exit.model import Digest, mean_normalised_entropy
 from cascade_exit.policies.overlaps import TopBoxes, anchor_scores, pairwise_iou, top_boxes
 from cascade_exit.runs import UserError, closest
 
@@ -84,6 +84,12 @@ def mean_confidence(digest: Digest, previous: Digest | None) -> Float[Tensor, " 
 def certainty(digest: Digest, previous: Digest | None) -> Float[Tensor, " batch"]:
     """1 - mean normalised entropy over all anchors."""
     return 1 - digest.mean_entropy
+
+
+@statistic
+def top_certainty(digest: Digest, previous: Digest | None) -> Float[Tensor, " batch"]:
+    """1 - mean normalised entropy over the best anchors: `certainty` without the anchors that are empty anyway."""
+    return 1 - mean_normalised_entropy(digest.logits)
 
 
 @statistic

@@ -21,7 +21,16 @@ from cascade_exit.runs import UserError
 
 from .test_overlaps import random_digest
 
-NAMES = {"mean_confidence", "certainty", "max_score", "top_mean", "mid_scores", "foreground_count", "agreement"}
+NAMES = {
+    "mean_confidence",
+    "certainty",
+    "top_certainty",
+    "max_score",
+    "top_mean",
+    "mid_scores",
+    "foreground_count",
+    "agreement",
+}
 
 
 def digest_of(*scores: float, boxes: list[list[float]] | None = None, labels: list[int] | None = None) -> Digest:
@@ -57,6 +66,9 @@ def test_by_hand() -> None:
     digest = digest_of(0.9, 0.8, 0.3, 0.2, 0.01)
     assert value("mean_confidence", digest) == pytest.approx(0.9)
     assert value("certainty", digest) == pytest.approx(0.75)
+    # Binary entropies of the five scores, in units of that of three equal labels (the third label has none of it).
+    entropies = [-p * math.log(p) - (1 - p) * math.log(1 - p) for p in (0.9, 0.8, 0.3, 0.2, 0.01)]
+    assert value("top_certainty", digest) == pytest.approx(1 - sum(entropies) / 5 / math.log(3), abs=1e-6)
     assert value("max_score", digest) == pytest.approx(0.9)
     assert value("top_mean", digest) == pytest.approx((0.9 + 0.8 + 0.3 + 0.2 + 0.01) / 5, abs=1e-5)
     assert value("mid_scores", digest) == pytest.approx(-0.5, abs=1e-5)

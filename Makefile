@@ -29,9 +29,10 @@ test: lint ## lint, types, import contracts, fast tests
 test-slow: $(READY) ## tests that take minutes: kills, two processes, wheels, overfitting
 	$(BIN)/python -m pytest -m slow
 
-bench: $(READY) ## exact AP against pycocotools, post-processing against torchvision, a tiny cascade on every engine
+bench: $(READY) ## exact AP against pycocotools, post-processing against torchvision, judging a set, a tiny cascade on every engine
 	$(BIN)/python -m tests.benchmarks.bench_mixture
 	$(BIN)/python -m tests.benchmarks.bench_decoding
+	$(BIN)/python -m tests.benchmarks.bench_evaluation
 	run=$$($(BIN)/python experiments/train.py experiment=debug_rooms | tail -n 1) && \
 	  $(BIN)/python experiments/tune.py run="$$run" family=certainty pictures=0 > /dev/null && \
 	  $(BIN)/python experiments/benchmark.py run="$$run" 'backends=[torch,onnxruntime,openvino]' 'batch_sizes=[8]'

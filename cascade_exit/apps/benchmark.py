@@ -18,7 +18,7 @@ from cascade_exit.apps.results import Provenance, exit_figures, set_facts, write
 from cascade_exit.apps.trace import find_or_make_trace
 from cascade_exit.config import BenchmarkConfig, Call, EvaluateConfig, TraceConfig
 from cascade_exit.data import load_role, open_images
-from cascade_exit.evaluation import ImageTruth, exit_measures
+from cascade_exit.evaluation import ImageTruth, exit_measures, match_detections
 from cascade_exit.model import FULL
 from cascade_exit.orchestration import run_verb
 from cascade_exit.policies import Policy
@@ -121,7 +121,9 @@ def _measure(
     truth = [ImageTruth.from_record(record) for record in subject.images.records]
     ids = [image.image_id for image in truth]
     measures = {
-        name: exit_measures(truth, trace.exits[name].detections.by_image_id(ids), trace.header.classes)
+        name: exit_measures(
+            match_detections(truth, trace.exits[name].detections.by_image_id(ids), trace.header.classes)
+        )
         for name in trace.header.exit_names
     }
     judged_statics = {static.id: subject.static_of(static) for static in statics}

@@ -105,7 +105,7 @@ def _measure(run: Run, subject: Subject, policy: FoundPolicy | None, trace: Trac
     truth = [ImageTruth.from_record(record) for record in images.records]
     found = _found(subject, truth, trace)
     matches = {name: match_detections(truth, of_exit, images.class_map.names) for name, of_exit in found.items()}
-    measures = {name: exit_measures(truth, of_exit, images.class_map.names) for name, of_exit in found.items()}
+    measures = {name: exit_measures(of_exit) for name, of_exit in matches.items()}
     metrics = set_facts(images) | {"exits": exit_figures(measures, subject.model.detector.costs)}
     intervals: dict[str, Interval] = {}
     if config.bootstrap:

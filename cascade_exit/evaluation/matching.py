@@ -13,9 +13,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from cascade_exit.evaluation.class_matches import AREA_RANGES, IOU_THRESHOLDS, ClassMatches
-from cascade_exit.evaluation.coco_ap import MAX_DETECTIONS
 from cascade_exit.evaluation.tally import Tally
 from cascade_exit.evaluation.truth import DetectionArrays, ImageTruth, area_scales, boxes_xywh, check_inputs
+
+MAX_DETECTIONS = 100
+"""Detections scored per image and class, best first."""
 
 
 @dataclass(frozen=True)

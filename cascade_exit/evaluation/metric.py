@@ -11,7 +11,7 @@ from torchmetrics import Metric
 
 from cascade_exit.evaluation.calibration import calibration_errors
 from cascade_exit.evaluation.coco_ap import coco_metrics
-from cascade_exit.evaluation.matching import match_detections
+from cascade_exit.evaluation.matching import Matches, match_detections
 from cascade_exit.evaluation.truth import DetectionArrays, DetectionsLike, ImageTruth
 
 ROW_WIDTH = 6  # x1, y1, x2, y2, score, label
@@ -111,7 +111,9 @@ class ExitAP(Metric):
                 "average precision would be wrong without them"
             )
         truth = [self.truth[image_id] for image_id in seen]
-        return {name: exit_measures(truth, found, self.class_names) for name, found in by_exit.items()}
+        return {
+            name: exit_measures(match_detections(truth, found, self.class_names)) for name, found in by_exit.items()
+        }
 
     def detections_by_exit(self) -> dict[str, dict[int, DetectionArrays]]:
         """What was collected on this process: for each exit, detections by image id, each image once."""
@@ -126,12 +128,9 @@ class ExitAP(Metric):
         return by_exit
 
 
-def exit_measures(
-    truth: Sequence[ImageTruth], found: Mapping[int, DetectionArrays], class_names: Sequence[str]
-) -> dict[str, Any]:
+def exit_measures(matches: Matches) -> dict[str, Any]:
     """One exit's measures: those of `coco_metrics`, and "ece" and "nll"."""
-    measures = coco_metrics(truth, found, class_names)
-    return measures | calibration_errors(match_detections(truth, found, class_names))
+    return coco_metrics(matches) | calibration_errors(matches)
 
 
 def _pack(found: DetectionsLike) -> Tensor:

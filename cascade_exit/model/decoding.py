@@ -12,6 +12,7 @@ from cascade_exit.data import InputConfig, boxes_to_original
 from cascade_exit.model.anchors import AnchorGrid
 from cascade_exit.model.boxes import decode_boxes
 from cascade_exit.model.output import Detections, ExitOutput
+from cascade_exit.model.probabilities import label_probabilities
 
 # NMS is first given the best so many anchors for each detection that an image may have, and then so many times more.
 FIRST_ANCHORS, GROWTH = 3, 2
@@ -85,7 +86,7 @@ def decode_kept(
     kept = []
     for image, original_size in enumerate(original_sizes):
         # Image by image: the scores of a whole batch would not stay in the cache.
-        scores = output.class_logits[image].float().softmax(dim=-1)[:, 1:]
+        scores = label_probabilities(output.class_logits[image])[:, 1:]
         best, boxes = _best_boxes(scores, output.box_deltas[image], grid, config)
         height, width = (int(v) for v in original_size)
         detections = Detections(

@@ -3,12 +3,14 @@
 import math
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from cascade_exit.model.anchors import AnchorGrid
 from cascade_exit.model.boxes import decode_boxes
 from cascade_exit.model.output import ExitOutput
+from cascade_exit.model.probabilities import label_probabilities
 
 DIGEST_ANCHORS = 100
 
@@ -19,13 +21,14 @@ def mean_confidence(class_logits: Float[Tensor, "batch anchor label"]) -> Float[
     This is the plan's early-exit criterion. Nearly all anchors are background, so it mostly measures how sure
     the exit is of the background.
     """
-    return class_logits.float().softmax(dim=-1).amax(dim=-1).mean(dim=-1)
+    return label_probabilities(class_logits).amax(dim=-1).mean(dim=-1)
 
 
 def mean_normalised_entropy(class_logits: Float[Tensor, "batch anchor label"]) -> Float[Tensor, " batch"]:
     """Mean over all anchors of the softmax entropy divided by log(labels), in [0, 1]."""
-    log_probability = class_logits.float().log_softmax(dim=-1)
-    entropy = -(log_probability.exp() * log_probability).sum(dim=-1)
+    probability = label_probabilities(class_logits)
+    # One that vanishes adds nothing; the logarithm of its limit is finite.
+    entropy = -(probability * probability.clamp(min=torch.finfo(probability.dtype).tiny).log()).sum(dim=-1)
     return entropy.mean(dim=-1) / math.log(class_logits.shape[-1])
 
 
@@ -61,7 +64,7 @@ def make_digest(output: ExitOutput, grid: AnchorGrid) -> Digest:
         float32. Equal probabilities are taken in the order of the anchors.
     """
     logits = output.class_logits.float()
-    best_class = logits.softmax(dim=-1)[..., 1:].amax(dim=-1)
+    best_class = label_probabilities(logits)[..., 1:].amax(dim=-1)
     # A stable sort rather than topk: which of equal anchors topk takes depends on the batch and the machine.
     order = best_class.sort(dim=-1, descending=True, stable=True).indices[:, :DIGEST_ANCHORS, None]
     deltas = output.box_deltas.float().gather(1, order.expand(-1, -1, 4))

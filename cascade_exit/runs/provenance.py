@@ -17,7 +17,6 @@ _PACKAGES = (
     "torchmetrics",
     "numpy",
     "pycocotools",
-    "faster-coco-eval",
     "hydra-core",
     "safetensors",
     "pillow",

@@ -111,6 +111,13 @@ def coco_measures(evaluation: COCOeval, names: Sequence[str]) -> dict:
     return measures
 
 
+def reference_metrics(
+    truth: Sequence[ImageTruth], detections: Mapping[int, DetectionArrays], names: Sequence[str]
+) -> dict:
+    """pycocotools' measures under our names."""
+    return coco_measures(coco_evaluation(truth, detections, names), names)
+
+
 def _row(image_id: int, box: np.ndarray, label: int, row_id: int) -> dict:
     x1, y1, x2, y2 = box.astype(np.float64).tolist()
     return {"id": row_id, "image_id": image_id, "category_id": int(label), "bbox": [x1, y1, x2 - x1, y2 - y1]}

@@ -1,9 +1,11 @@
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cascade_exit.evaluation import DetectionArrays, ImageTruth, coco_metrics
+from cascade_exit.evaluation import DetectionArrays, ImageTruth, coco_metrics, match_detections
 
 from .reference import (
     class_names,
@@ -11,8 +13,13 @@ from .reference import (
     coco_measures,
     random_detections,
     random_truth,
+    reference_metrics,
     repeated,
 )
+
+
+def measured(truth: Sequence[ImageTruth], detections: Mapping[int, DetectionArrays], names: Sequence[str]) -> dict:
+    return coco_metrics(match_detections(truth, detections, names))
 
 
 def assert_same(ours: dict, theirs: dict) -> None:
@@ -30,8 +37,7 @@ def test_equals_pycocotools(seed: int, images: int, classes: int) -> None:
     truth = random_truth(rng, images, classes)
     detections = random_detections(rng, truth, classes)
     names = class_names(classes)
-    theirs = coco_measures(coco_evaluation(truth, detections, names), names)
-    assert_same(coco_metrics(truth, detections, names), theirs)
+    assert_same(measured(truth, detections, names), reference_metrics(truth, detections, names))
 
 
 def test_more_than_100_detections_of_a_class() -> None:
@@ -40,14 +46,14 @@ def test_more_than_100_detections_of_a_class() -> None:
     detections = random_detections(rng, truth, 1, most=400)
     assert max(len(found.scores) for found in detections.values()) > 150
     names = class_names(1)
-    assert_same(coco_metrics(truth, detections, names), coco_measures(coco_evaluation(truth, detections, names), names))
+    assert_same(measured(truth, detections, names), reference_metrics(truth, detections, names))
 
 
 def test_ground_truth_as_detections_is_perfect() -> None:
     rng = np.random.default_rng(2)
     truth = [image for image in random_truth(rng, 12, 3) if not image.crowd.any()]
     detections = {t.image_id: DetectionArrays(t.boxes, np.full(len(t.labels), 0.9), t.labels) for t in truth}
-    measures = coco_metrics(truth, detections, class_names(3))
+    measures = measured(truth, detections, class_names(3))
     assert measures.pop("per_class") == pytest.approx(dict.fromkeys(class_names(3), 1.0))
     assert measures == pytest.approx(dict.fromkeys(measures, 1.0))
 
@@ -55,15 +61,15 @@ def test_ground_truth_as_detections_is_perfect() -> None:
 def test_class_without_ground_truth_is_absent_and_finding_nothing_is_zero() -> None:
     box = np.array([[0.0, 0.0, 100.0, 100.0]])
     truth = [ImageTruth(1, 128, 128, box, np.array([1]), np.array([False]), np.array([10_000.0]))]
-    measures = coco_metrics(truth, {}, ("chair", "table"))
+    measures = measured(truth, {}, ("chair", "table"))
     assert measures == {"AP": 0, "AP50": 0, "AP75": 0, "AP_large": 0, "AR100": 0, "per_class": {"chair": 0}}
 
 
 def test_nothing_to_find_gives_no_measure() -> None:
     empty = ImageTruth(1, 8, 8, np.zeros((0, 4)), np.zeros(0, int), np.zeros(0, bool), np.zeros(0))
     found = DetectionArrays(np.array([[0.0, 0.0, 4.0, 4.0]]), np.array([0.5]), np.array([1]))
-    assert coco_metrics([empty], {1: found}, ("chair",)) == {"per_class": {}}
-    assert coco_metrics([], {}, ("chair",)) == {"per_class": {}}
+    assert measured([empty], {1: found}, ("chair",)) == {"per_class": {}}
+    assert measured([], {}, ("chair",)) == {"per_class": {}}
 
 
 def test_sizes_are_those_of_the_original_images() -> None:
@@ -77,8 +83,8 @@ def test_sizes_are_those_of_the_original_images() -> None:
     names = class_names(2)
     scale = {image_id: 3 * factor for image_id, factor in ratio.items()}
     theirs = coco_measures(coco_evaluation(stored, detections, names, scale), names)
-    assert_same(coco_metrics(truth, detections, names), theirs)
-    unscaled = coco_metrics(stored, detections, names)
+    assert_same(measured(truth, detections, names), theirs)
+    unscaled = measured(stored, detections, names)
     assert unscaled["AP_small"] != pytest.approx(theirs["AP_small"])
 
 
@@ -90,8 +96,8 @@ def test_doubling_every_image_changes_nothing() -> None:
         for image_id, found in random_detections(rng, truth, 2).items()
     }
     twice = repeated(truth, distinct, {image.image_id: 2 for image in truth})
-    assert coco_metrics(*twice, class_names(2))["AP"] == pytest.approx(
-        coco_metrics(truth, distinct, class_names(2))["AP"], abs=1e-9
+    assert measured(*twice, class_names(2))["AP"] == pytest.approx(
+        measured(truth, distinct, class_names(2))["AP"], abs=1e-9
     )
 
 
@@ -100,8 +106,8 @@ def test_inputs_that_would_be_scored_wrongly_are_refused() -> None:
     found = DetectionArrays(np.zeros((1, 4)), np.array([0.5]), np.array([3]))
     image_id = truth[0].image_id
     with pytest.raises(ValueError, match=f"detections of image {image_id}: label 3 is not one of 1 to 2"):
-        coco_metrics(truth, {image_id: found}, class_names(2))
+        measured(truth, {image_id: found}, class_names(2))
     with pytest.raises(ValueError, match="detections of image 9999, which is not in the ground truth"):
-        coco_metrics(truth, {9999: found}, class_names(3))
+        measured(truth, {9999: found}, class_names(3))
     with pytest.raises(ValueError, match=f"image {image_id} stands in the ground truth twice"):
-        coco_metrics([*truth, truth[0]], {}, class_names(2))
+        measured([*truth, truth[0]], {}, class_names(2))

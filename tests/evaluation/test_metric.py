@@ -45,7 +45,7 @@ def expected(truth: list[ImageTruth], rows: Rows) -> dict[str, dict]:
     for name, found in rows.items():
         arrays = {image.image_id: DetectionArrays.from_tensors(found[image.image_id]) for image in truth}
         matches = match_detections(truth, arrays, NAMES)
-        result[name] = coco_metrics(truth, arrays, NAMES) | calibration_errors(matches)
+        result[name] = coco_metrics(matches) | calibration_errors(matches)
     return result
 
 

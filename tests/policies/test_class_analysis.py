@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cascade_exit.evaluation import Matches, average_precision, coco_metrics, percentile_interval, resampled_weights
+from cascade_exit.evaluation import Matches, average_precision, percentile_interval, resampled_weights
 from cascade_exit.policies.class_analysis import Analysed, analyse_classes
 from cascade_exit.policies.pooling import calibrated_matches
 from cascade_exit.policies.reporting import Answers, Figures
 from cascade_exit.policies.scoring import Scorer
 from cascade_exit.trace import Trace
+from tests.evaluation.reference import reference_metrics
 
 from .synthetic import MACS, make_trace
 
@@ -33,7 +34,7 @@ def detections(trace: Trace, choice: np.ndarray) -> dict:
 
 
 def per_class(trace: Trace, choice: np.ndarray) -> dict[str, float]:
-    return coco_metrics(trace.truth, detections(trace, choice), trace.header.classes)["per_class"]
+    return reference_metrics(trace.truth, detections(trace, choice), trace.header.classes)["per_class"]
 
 
 def alone(matches: Matches, label: int) -> Matches:

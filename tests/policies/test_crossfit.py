@@ -3,13 +3,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from cascade_exit.evaluation import coco_metrics, relative_drop_interval
+from cascade_exit.evaluation import relative_drop_interval
 from cascade_exit.policies.calibration import ExitCalibration
 from cascade_exit.policies.crossfit import crossfit, fold_of
 from cascade_exit.policies.pooling import calibrated_matches, fit_calibration
 from cascade_exit.policies.scoring import Scorer
 from cascade_exit.runs import UserError
 from cascade_exit.trace import Trace
+from tests.evaluation.reference import reference_metrics
 
 from .synthetic import MACS, make_trace
 
@@ -79,7 +80,7 @@ def test_each_fold_keeps_the_calibration_of_its_policy() -> None:
         arrays = table.of_image(place)
         scores = calibration.scores(table.logits[rows], table.labels[rows])
         mixed[image.image_id] = type(arrays)(arrays.boxes, scores, arrays.labels)
-    theirs = coco_metrics(trace.truth, mixed, trace.header.classes)
+    theirs = reference_metrics(trace.truth, mixed, trace.header.classes)
     assert found.score.ap == pytest.approx(theirs["AP"])
     assert found.score.ap50 == pytest.approx(theirs["AP50"])
 

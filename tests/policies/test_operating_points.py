@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cascade_exit.evaluation import coco_metrics
 from cascade_exit.policies.operating_points import (
     PLAN_GRID,
     OperatingPoint,
@@ -21,6 +20,7 @@ from cascade_exit.policies.pooling import fit_calibration
 from cascade_exit.policies.rules import ThresholdRule, with_threshold
 from cascade_exit.policies.scoring import Baseline, Score, Scorer
 from cascade_exit.runs import UserError
+from tests.evaluation.reference import reference_metrics
 
 from .synthetic import MACS, make_trace
 
@@ -55,9 +55,9 @@ def test_figures_of_a_point() -> None:
         image.image_id: trace.exits[trace.header.exit_names[exit_]].detections.of_image(place)
         for place, (image, exit_) in enumerate(zip(trace.truth, choice, strict=True))
     }
-    theirs = coco_metrics(trace.truth, mixed, trace.header.classes)
+    theirs = reference_metrics(trace.truth, mixed, trace.header.classes)
     full = trace.exits["full"].detections.by_image_id([image.image_id for image in trace.truth])
-    full_ap = coco_metrics(trace.truth, full, trace.header.classes)["AP"]
+    full_ap = reference_metrics(trace.truth, full, trace.header.classes)["AP"]
     costs = [MACS[trace.header.exit_names[exit_]] for exit_ in choice]
     assert found.ap == pytest.approx(theirs["AP"])
     assert found.ap50 == pytest.approx(theirs["AP50"])

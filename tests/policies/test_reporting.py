@@ -6,7 +6,6 @@ import pytest
 from cascade_exit.evaluation import (
     average_precision,
     bootstrap_interval,
-    coco_metrics,
     image_kinds,
     relative_drop_interval,
 )
@@ -24,6 +23,7 @@ from cascade_exit.policies.reporting import (
 )
 from cascade_exit.policies.scoring import Scorer
 from cascade_exit.trace import Trace
+from tests.evaluation.reference import reference_metrics
 
 from .synthetic import MACS, make_trace
 
@@ -77,7 +77,7 @@ def test_figures_of_a_mixture(trace: Trace) -> None:
         image.image_id: trace.exits[EXITS[index]].detections.of_image(place)
         for place, (image, index) in enumerate(zip(trace.truth, choice, strict=True))
     }
-    reference = coco_metrics(trace.truth, found, trace.header.classes)
+    reference = reference_metrics(trace.truth, found, trace.header.classes)
     assert figures["AP"] == pytest.approx(reference["AP"], abs=1e-9)
     assert figures["AP50"] == pytest.approx(reference["AP50"], abs=1e-9)
     assert figures["macs"] == pytest.approx((180 + 400 + 600) / 3 * 1e6)

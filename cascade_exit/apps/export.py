@@ -16,10 +16,10 @@ from cascade_exit.orchestration import run_verb
 from cascade_exit.policies import read_policy
 from cascade_exit.runs import Manifest, Run, UserError, atomic_path, atomic_write_text, find_run, plain
 from cascade_exit.runtime import rounded_to_16_bit, write_kept_model
-from cascade_exit.runtime.detector import model_fingerprint, read_model
+from cascade_exit.runtime.detector import model_fingerprint, model_id, read_model
 from cascade_exit.runtime.exported import Format, is_exported, read_exported
 from cascade_exit.runtime.exporting import check_exportable, export_detector
-from cascade_exit.runtime.kept_model import DESCRIPTION
+from cascade_exit.runtime.kept_model import DESCRIPTION, WEIGHTS, pack_weights
 from cascade_exit.runtime.loading import POLICY, SHIPPED
 from cascade_exit.runtime.network import Backend
 
@@ -133,15 +133,20 @@ def _keep(config: ExportConfig, call: Call) -> Path:
     checkpoint = rounded_to_16_bit(read_model(folder))
     if is_exported(target):
         raise UserError(f"name={target.name}: {target} is an exported model; give the kept model another name")
-    with open_call(config, call, {"model": model_fingerprint(folder)}, [manifest.id]) as run:
+    base = find_run(config.base, root) if config.base else None
+    pack_weights(target, checkpoint, base)  # refuses before there is a run
+    fingerprints = {"model": model_fingerprint(folder)} | ({"base": model_fingerprint(base)} if base else {})
+    parents = [manifest.id, *([model_id(base)] if base else [])]
+    with open_call(config, call, fingerprints, parents) as run:
         # Written each time: the kept folder is not the run's own and may have been changed since.
-        write_kept_model(target, checkpoint, _details(config, manifest))
+        write_kept_model(target, checkpoint, _details(config, manifest), base)
         if config.evaluation:
             figures = _figures(config.evaluation, root, model_fingerprint(target))
-            write_kept_model(target, checkpoint, _details(config, manifest) | {"figures": figures})
+            write_kept_model(target, checkpoint, _details(config, manifest) | {"figures": figures}, base)
         _keep_policy(config.policy, target, root)
         run.manifest.metrics["kept"] = str(target)
-        people().print(f"Kept as {target} ({(target / 'model.safetensors').stat().st_size / 1e6:.1f} MB).")
+        size_mb = (target / WEIGHTS).stat().st_size / 1e6
+        people().print(f"Kept as {target} ({size_mb:.1f} MB{f', the rest in {base}' if base else ''}).")
     return run.folder
 
 

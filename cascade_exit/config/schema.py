@@ -371,6 +371,8 @@ class ExportConfig(RunPlace):
         format: torch keeps the weights, rounded to 16 bit; onnx and openvino write graphs.
         precision: of graphs; int8 takes the ranges of activations from the calibrate role.
         data: that role's set; none: the one that the run was trained on.
+        base: a kept model in the same folder, models/<name>: only weights that differ from its own are kept, and it has
+            to stay where it is.
         evaluation: the evaluate run whose figures go into model.json; it must have measured the 16-bit weights.
         policy: the policy that is shipped as policy.json: a file or a tune run; it must be of the 16-bit weights.
             None given: graphs take along the one that their model ships; none: no policy.
@@ -384,6 +386,7 @@ class ExportConfig(RunPlace):
     format: Literal["torch", "onnx", "openvino"] = "torch"
     precision: Precision = "fp32"
     data: DataConfig | None = None
+    base: str | None = not_identity(None)
     evaluation: str | None = None
     policy: str | None = None
     licence: str | None = None
@@ -397,9 +400,9 @@ class ExportConfig(RunPlace):
             raise ValueError(f"name must be of letters, digits, _ and -, got {self.name!r}")
         if self.format == "torch" and self.precision != "fp32":
             raise ValueError(f"precision must not be given with format torch, got {self.precision}: weights are 16 bit")
-        if self.format != "torch" and (self.evaluation or self.licence or self.origin):
+        if self.format != "torch" and (self.base or self.evaluation or self.licence or self.origin):
             raise ValueError(
-                "evaluation, licence and origin must not be given with graphs: they belong to kept weights"
+                "base, evaluation, licence and origin must not be given with graphs: they belong to kept weights"
             )
 
 

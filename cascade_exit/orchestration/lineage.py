@@ -12,7 +12,7 @@ from cascade_exit.runtime.kept_model import DESCRIPTION
 from cascade_exit.trace import TRACE_NAME, check_version
 
 RunState = Literal["running", "interrupted", "failed", "finished"]
-_WEIGHTS = ("model", "baseline", "init")  # under these names a manifest's data holds fingerprints of weights
+_WEIGHTS = ("model", "baseline", "base", "init")  # under these names a manifest's data holds fingerprints of weights
 
 
 @dataclass(frozen=True)
@@ -153,8 +153,11 @@ def changed_since(child: Manifest, parent: Path) -> str | None:
         value for name, value in child.data.items() if name in _WEIGHTS or name.startswith(("static ", "init "))
     }
     if (kept or (parent / BEST).is_file()) and recorded:
-        if _weights(parent, _changed(parent / DESCRIPTION if kept else parent / BEST)) in recorded:
-            return None
+        try:
+            if _weights(parent, _changed(parent / DESCRIPTION if kept else parent / BEST)) in recorded:
+                return None
+        except UserError as error:  # such as a kept model whose base is gone
+            return str(error)
         name = f"{manifest.verb} {manifest.id}" if manifest else f"models/{parent.name}"
         return f"{name} has other weights now"
     known = manifest and manifest.id in child.made_from

@@ -17,7 +17,7 @@ from cascade_exit.model.checkpoint import Checkpoint, read_checkpoint
 from cascade_exit.runs import Manifest, UserError
 from cascade_exit.runtime.exported import is_exported, read_exported
 from cascade_exit.runtime.folding import fold_batch_norm
-from cascade_exit.runtime.kept_model import DESCRIPTION, WEIGHTS, is_kept, read_kept_model
+from cascade_exit.runtime.kept_model import DESCRIPTION, is_kept, read_kept_model, weights_sha256
 from cascade_exit.runtime.network import Backend, Network
 
 Photo = str | Path | Image.Image | np.ndarray | Tensor
@@ -144,8 +144,13 @@ def model_id(folder: Path) -> str:
 
 
 def model_fingerprint(folder: Path) -> str:
-    """First 16 hexadecimal digits of the SHA-256 of a model's weights file; an exported model's own."""
+    """First 16 hexadecimal digits of the SHA-256 of a model's weights as one file; an exported model's own.
+
+    Raises:
+        UserError: it shares weights with a kept model that is not there or holds others, or is damaged.
+    """
     if is_exported(folder):
         return read_exported(folder).fingerprint
-    kept = (folder / DESCRIPTION).is_file()
-    return hashlib.sha256((folder / (WEIGHTS if kept else BEST)).read_bytes()).hexdigest()[:16]
+    if (folder / DESCRIPTION).is_file():
+        return weights_sha256(folder)[:16]
+    return hashlib.sha256((folder / BEST).read_bytes()).hexdigest()[:16]

@@ -14,6 +14,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from cascade_exit.runs import Manifest, Run
 from cascade_exit.runs.folder import KEPT_MODEL_NAME
 from cascade_exit.runs.manifest import MANIFEST_NAME
+from cascade_exit.runtime.kept_model import base_of
 
 
 class Outputs(NamedTuple):
@@ -57,7 +58,9 @@ def use_inputs(logger: Logger, run: Run, folders: Sequence[Path]) -> None:
         folders: Of runs and kept models.
     """
     experiment = _experiment(logger)
-    for folder in dict.fromkeys(folders) if experiment else ():
+    # What a kept model shares with its base is in the artifact of the base alone.
+    bases = [base for folder in folders if (base := base_of(folder))]
+    for folder in dict.fromkeys([*folders, *bases]) if experiment else ():
         artifact = _artifact(run, folder)
         if artifact is None:
             continue

@@ -1,10 +1,12 @@
 """Two static detectors become one that looks twice, without training; from there to a policy that keeps its promise."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from cascade_exit.data import ClassMap
 from cascade_exit.model import DecodingConfig
@@ -12,7 +14,7 @@ from cascade_exit.model.checkpoint import Checkpoint, read_checkpoint
 from cascade_exit.policies import Policy, write_policy
 from cascade_exit.policies.rules import ThresholdRule
 from cascade_exit.runs import Manifest
-from cascade_exit.runtime import read_kept_model, write_kept_model
+from cascade_exit.runtime import Detector, load, read_kept_model, rounded_to_16_bit, write_kept_model
 from cascade_exit.runtime.detector import model_fingerprint
 from cascade_exit.trace import TRACE_NAME, read_trace
 from tests.conftest import TINY_ROOMS
@@ -70,6 +72,37 @@ def test_both_are_kept_as_they_are(statics, made):
     exits = json.loads((run / "metrics.json").read_text())["exits"]
     assert list(exits) == ["exit1", "full"]
     assert exits["exit1"]["macs"] < exits["full"]["macs"] / 2
+
+
+def test_it_is_kept_over_the_static_model_that_it_ends_in(statics, made, cli, tmp_path):
+    run, _, runs = made
+    models = shutil.copytree(Path(statics["full"]).parent, tmp_path / "models")
+    words = ["export", f"run={run}", f"models_root={models}", runs]
+    kept = cli(*words, "name=fast", f"base={models / 'full'}")
+    assert kept.code == 0, kept.err
+    assert f"MB, the rest in {models / 'full'})" in kept.err
+    manifest = Manifest.read(kept.run)
+    assert manifest.parents[1:] == ["models/full"]
+    assert manifest.data["base"] == model_fingerprint(models / "full")
+    assert all(name.startswith("looks.exit1.") for name in load_file(models / "fast" / "model.safetensors"))
+    expected = rounded_to_16_bit(read_checkpoint(run / "checkpoints" / "best.ckpt"))
+    photo = torch.randint(256, (3, 80, 120), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    for name, found in Detector(expected).every_exit(photo).items():
+        assert torch.equal(load(models / "fast").every_exit(photo)[name].boxes, found.boxes)
+
+    runs_before, file = len(list(run.parents[1].glob("*/*"))), models / "full" / "model.safetensors"
+    before = file.read_bytes()
+    refused = cli(*words, "name=full")
+    assert refused.code == 1
+    assert [line.partition(",")[0] for line in refused.errors] == [
+        "name=full: other weights of that name are the base of fast"
+    ]
+    assert (file.read_bytes(), len(list(run.parents[1].glob("*/*")))) == (before, runs_before)
+    refused = cli(*words, "name=other", f"base={models / 'gone'}")
+    assert refused.code == 1
+    assert len(refused.errors) == 1
+    refused = cli(*words, "name=other", f"base={models / 'full'}", "format=onnx")
+    assert "base, evaluation, licence and origin must not be given with graphs" in refused.errors[0]
 
 
 @pytest.mark.slow

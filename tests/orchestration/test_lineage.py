@@ -120,6 +120,19 @@ def test_weights_tell_more_than_times(shelf):
     assert shelf.why(trace) == [f"train {train} has other weights now"]
 
 
+def test_a_kept_model_whose_base_is_gone(shelf, tmp_path):
+    import hashlib
+
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "model.safetensors").write_bytes(b"own")
+    digest = hashlib.sha256(b"own").hexdigest()
+    base = {"name": "static", "sha256": "0" * 64}
+    (kept / "model.json").write_text(json.dumps({"sha256": digest, "base": base}))
+    (reason,) = shelf.why(shelf.run("trace", 1, str(kept), model="0" * 16))
+    assert "static/model.safetensors: no such file" in reason
+
+
 def test_a_trace_of_another_schema(shelf):
     import numpy as np
     from safetensors.numpy import save_file

@@ -73,11 +73,12 @@ def produced(trained) -> Written:
 
 @pytest.fixture
 def consumed(trained, tmp_path) -> tuple[Path, Written]:
-    """A tune run that reads the checkpoint and a kept model."""
+    """A tune run that reads the checkpoint and a kept model with a base."""
     kept = tmp_path / "models" / "static chair"
-    kept.mkdir(parents=True)
-    (kept / "model.json").write_text("{}")
-    (kept / "model.safetensors").write_bytes(b"16 bit")
+    for folder, description in ((kept, '{"base": {"name": "base"}}'), (kept.parent / "base", "{}")):
+        folder.mkdir(parents=True)
+        (folder / "model.json").write_text(description)
+        (folder / "model.safetensors").write_bytes(b"16 bit")
     run = a_run(tmp_path / "tune-ffff0000", "ffff0000", "tune")
     with tracked(LoggerConfig(tags=("a",)), run, [trained.folder, kept, kept, tmp_path]) as logger:
         log_figures(logger, FIGURES)
@@ -109,7 +110,8 @@ def test_lineage_tables_and_charts_read_back(trained, produced, consumed):
     assert (read["type"], read["digest"]) == ("checkpoint", made["digest"])
     assert read["use_after_commit"]
     assert read["user_created"]
-    assert set(written.artifacts) == {"checkpoint-0123abcd", "checkpoint-static_chair", "policy-ffff0000"}
+    kept = {"checkpoint-static_chair", "checkpoint-base"}
+    assert set(written.artifacts) == {"checkpoint-0123abcd", "policy-ffff0000"} | kept
     assert written.artifacts["checkpoint-static_chair"]["use_after_commit"]
     policy = written.artifacts["policy-ffff0000"]
     assert not policy.get("use_after_commit", False)

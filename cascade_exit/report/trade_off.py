@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jaxtyping import Float
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from numpy import ndarray
@@ -11,6 +12,8 @@ from numpy import ndarray
 from cascade_exit.report.canvas import COLOURS, FAINT, INK, new_figure, plain_axes
 
 STYLES, REFERENCE_STYLES = ("-", "--"), (":", "-.")
+# Marks nearer than this share of an axis, along both axes, would write over each other's names.
+CLOSE = 0.12
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,10 @@ def trade_off(curves: Sequence[Curve], marks: Sequence[Mark], cost_unit: str, me
         )
     for place, curve in enumerate(each for each in curves if each.reference):
         axes.plot(curve.costs, curve.aps, REFERENCE_STYLES[place % 2], color=FAINT, label=curve.name, linewidth=1.5)
+    axes.margins(x=0.1, y=0.1)
     for mark in marks:
-        shape, size, offset = ("*", 150, (0, 9)) if mark.chosen else ("s", 30, (0, -14))
+        shape, size = ("*", 150) if mark.chosen else ("s", 30)
+        offset = (0, 9) if _named_above(mark, marks, axes) else (0, -16)
         axes.scatter([mark.cost], [mark.ap], marker=shape, s=size, color=INK, zorder=3)
         name = axes.annotate(
             mark.name, (mark.cost, mark.ap), offset, textcoords="offset points", ha="center", fontsize=8.5, color=INK
@@ -75,7 +80,15 @@ def trade_off(curves: Sequence[Curve], marks: Sequence[Mark], cost_unit: str, me
         name.set_path_effects([withStroke(linewidth=3, foreground="white")])
     axes.set_xlabel(f"mean cost of an image ({cost_unit})")
     axes.set_ylabel(measure)
-    axes.margins(x=0.1, y=0.1)
     if curves:
         figure.legend(loc="outside right upper", frameon=False, fontsize=8.5)
     return figure
+
+
+def _named_above(mark: Mark, marks: Sequence[Mark], axes: Axes) -> bool:
+    """Whether a mark's name goes above it: that of the star, unless another mark stands close above or below."""
+    costs, aps = (abs(high - low) for low, high in (axes.get_xlim(), axes.get_ylim()))
+    for other in marks:
+        if other != mark and abs(other.cost - mark.cost) < CLOSE * costs and abs(other.ap - mark.ap) < CLOSE * aps:
+            return mark.ap > other.ap
+    return mark.chosen

@@ -45,6 +45,14 @@ class TestTradeOff:
         looks = {(to_hex(line.get_color()), line.get_linestyle()) for line in figure.axes[0].lines}
         assert len(looks) == 16
 
+    def test_names_of_points_that_stand_close_do_not_lie_over_each_other(self) -> None:
+        star = Mark("chosen: router", 2.0, 0.2, chosen=True)
+        for near in (Mark("static", 2.0, 0.205), Mark("static", 2.0, 0.195)):
+            figure = trade_off([Curve("router", COSTS, APS)], [near, star], "ms")
+            figure.canvas.draw()
+            one, other = (text.get_window_extent() for text in figure.axes[0].texts)
+            assert not one.overlaps(other)
+
 
 class TestHeatMaps:
     first = ("exit1", np.array([-math.inf, 0.25, 0.5, math.inf]))

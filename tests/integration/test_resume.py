@@ -1,5 +1,6 @@
 """Killed (-9) and continued equals never killed, bit for bit, with 0 and 2 workers, in mid-epoch and between."""
 
+import contextlib
 import os
 import re
 import signal
@@ -36,13 +37,16 @@ def train(tmp_path, rooms, workers, kill_at=None):
         seen, before = 0, None
         while seen < kill_at:
             assert process.poll() is None, process.communicate()[1]
-            now = last.stat().st_mtime_ns if last.exists() else None
-            if now != before and now is not None:
-                seen, before = seen + 1, now
+            # Not there before the first one, and for a moment while a new one takes its place.
+            with contextlib.suppress(FileNotFoundError):
+                now = last.stat().st_mtime_ns
+                if now != before:
+                    seen, before = seen + 1, now
             time.sleep(0.005)
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
-        step = torch.load(last, weights_only=True)["global_step"]
+        left = last if last.exists() else last.with_name("previous.ckpt")
+        step = torch.load(left, weights_only=True)["global_step"]
         process = start("train", *words)
         _, err = process.communicate(timeout=600)
         assert process.returncode == 0, err

@@ -89,6 +89,7 @@ def _named_above(mark: Mark, marks: Sequence[Mark], axes: Axes) -> bool:
     """Whether a mark's name goes above it: that of the star, unless another mark stands close above or below."""
     costs, aps = (abs(high - low) for low, high in (axes.get_xlim(), axes.get_ylim()))
     for other in marks:
-        if other != mark and abs(other.cost - mark.cost) < CLOSE * costs and abs(other.ap - mark.ap) < CLOSE * aps:
+        close = abs(other.cost - mark.cost) < CLOSE * costs and abs(other.ap - mark.ap) < CLOSE * aps
+        if close and other.ap != mark.ap:  # a policy that never stops stands where full does
             return mark.ap > other.ap
     return mark.chosen

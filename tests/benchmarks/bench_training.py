@@ -126,12 +126,11 @@ def compare(options: argparse.Namespace, folder: Path) -> tuple[Turns, GpuMeter]
             *SETTINGS,
             f"data.root={options.root}",
             f"data.rooms.images={{train: {options.photos}, val: 8, calibrate: 0, test: 0}}",
-            f"data.cache={str(options.cache).lower()}",
+            "data.cache=true",
             f"data.workers={options.workers}",
             f"trainer.accelerator={'gpu' if on_gpu else 'cpu'}",
             f"trainer.precision={options.precision}",
             f"trainer.batch_size={options.batch_size}",
-            f"seed={options.seed}",
         ),
     )
     sets = load_roles(config.data, ("train", "val"), progress=True)
@@ -185,9 +184,8 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--precision", choices=("32-true", "bf16-mixed"), default="32-true")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    for name, value in (("batch-size", 16), ("steps", 4), ("rounds", 6), ("workers", 0), ("photos", 128), ("seed", 0)):
+    for name, value in (("batch-size", 16), ("steps", 4), ("rounds", 6), ("workers", 0), ("photos", 128)):
         parser.add_argument(f"--{name}", type=int, default=value)
-    parser.add_argument("--cache", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--root", default="data/rooms_bench", help="where the photos are, or are made")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

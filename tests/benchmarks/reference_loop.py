@@ -16,7 +16,7 @@ from torchvision.transforms import v2
 from cascade_exit.data.record import ImageRecord
 
 Photo = tuple[Tensor, dict[str, Tensor]]
-WARM_UP_STEPS = 1000
+LR_WARM_UP_STEPS = 1000
 
 
 class Photos(Dataset[Photo]):
@@ -75,7 +75,9 @@ class ReferenceLoop:
         ).to(device)
         self.model.train()
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.15, momentum=0.9, weight_decay=4e-5)
-        self.warm_up = torch.optim.lr_scheduler.LinearLR(self.optimizer, 1 / WARM_UP_STEPS, total_iters=WARM_UP_STEPS)
+        self.lr_schedule = torch.optim.lr_scheduler.LinearLR(
+            self.optimizer, 1 / LR_WARM_UP_STEPS, total_iters=LR_WARM_UP_STEPS
+        )
         loader = DataLoader(
             Photos(records),
             batch_size,
@@ -102,7 +104,7 @@ class ReferenceLoop:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        self.warm_up.step()
+        self.lr_schedule.step()
 
 
 def _as_tuples(samples: Sequence[Photo]) -> tuple[Any, ...]:

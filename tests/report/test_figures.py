@@ -47,7 +47,7 @@ class TestTradeOff:
 
     def test_names_of_points_that_stand_close_lie_over_nothing(self) -> None:
         star = Mark("chosen: router", 2.0, 0.2, chosen=True)
-        for near in (Mark("static", 2.0, 0.206), Mark("static", 2.0, 0.194)):
+        for near in (Mark("static", 2.0, 0.206), Mark("static", 2.0, 0.194), Mark("full alone", 2.0, 0.2)):
             figure = trade_off([Curve("router", COSTS, APS)], [near, star], "ms")
             figure.canvas.draw()
             axes = figure.axes[0]

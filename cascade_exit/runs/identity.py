@@ -151,8 +151,8 @@ def differences(ours: Any, theirs: Any) -> list[tuple[str, str, str]]:
         Key, our value and theirs as JSON; a key that one side lacks reads ``absent``. Empty when equal.
     """
     flat_ours, flat_theirs = _flatten(canonical(ours)), _flatten(canonical(theirs))
-    keys = sorted(flat_ours.keys() | flat_theirs.keys())
-    values = [(key, flat_ours.get(key, "absent"), flat_theirs.get(key, "absent")) for key in keys]
+    paths = sorted(flat_ours.keys() | flat_theirs.keys(), key=lambda path: (_dotted(path), repr(path)))
+    values = [(_dotted(path), flat_ours.get(path, "absent"), flat_theirs.get(path, "absent")) for path in paths]
     return [(key, our, their) for key, our, their in values if our != their]
 
 
@@ -161,11 +161,19 @@ def first_differences(ours: Any, theirs: Any, limit: int = 3) -> list[str]:
     return [f"{key} ({our}, there {their})" for key, our, their in differences(ours, theirs)[:limit]]
 
 
-def _flatten(value: Any, key: str = "") -> dict[str, str]:
+def _dotted(path: tuple[str | int, ...]) -> str:
+    key = ""
+    for name in path:
+        key = join_key(key, name)
+    return key
+
+
+def _flatten(value: Any, path: tuple[str | int, ...] = ()) -> dict[tuple[str | int, ...], str]:
+    """Values as JSON by their path: two paths may have the same dotted key, where names have dots or are empty."""
     if not value or not isinstance(value, dict | list):
-        return {key: json.dumps(value)}
+        return {path: json.dumps(value)}
     children = value.items() if isinstance(value, dict) else enumerate(value)
-    flat: dict[str, str] = {}
+    flat: dict[tuple[str | int, ...], str] = {}
     for name, item in children:
-        flat |= _flatten(item, join_key(key, name))
+        flat |= _flatten(item, (*path, name))
     return flat

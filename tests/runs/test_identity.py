@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cascade_exit.runs.identity import first_differences, identity_hash, identity_of, not_identity
@@ -123,6 +123,7 @@ def rewritten(value: Any, chance: random.Random) -> Any:
 
 
 @given(identity=st.dictionaries(st.text(), plain_values, max_size=5), seed=st.integers(0, 2**16))
+@example(identity={"0": {"0": None, ".": None, "": {"": False}}}, seed=0)  # two values with one dotted key
 def test_the_same_values_give_the_same_hash_however_written(identity: dict[str, Any], seed: int) -> None:
     other = rewritten(identity, random.Random(seed))
     assert identity_hash("v", identity, {}, []) == identity_hash("v", other, {}, [])
@@ -139,6 +140,10 @@ def test_another_value_gives_another_hash_and_is_named(identity: dict[str, Any],
     other = identity | {key: [identity[key], value]}
     assert identity_hash("v", identity, {}, []) != identity_hash("v", other, {}, [])
     assert first_differences(identity, other)
+
+
+def test_a_list_and_names_that_are_numbers_are_told_apart() -> None:
+    assert first_differences({"a": [1]}, {"a": {"0": 1}}) == ["a.0 (absent, there 1)", "a.0 (1, there absent)"]
 
 
 def test_differences_are_named_by_dotted_key() -> None:

@@ -452,6 +452,24 @@ def test_two_that_come_at_once_make_one_set(place: Place) -> None:
     place.assert_whole()
 
 
+def test_a_set_that_another_makes_meanwhile_is_not_taken_for_foreign(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exists = Path.exists
+
+    def meanwhile(path: Path) -> bool:
+        there = exists(path)
+        if path == place.root / "build.json" and not there:
+            monkeypatch.undo()
+            place.build()
+        return there
+
+    monkeypatch.setattr(Path, "exists", meanwhile)
+    place.build()
+    assert place.fetched() == sorted(place.addresses)
+    place.assert_whole()
+
+
 def test_every_image_is_what_was_published(place: Place) -> None:
     place.build()
     entries = [entry for content in place.coco.values() for entry in content["images"]]

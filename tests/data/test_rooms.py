@@ -321,6 +321,24 @@ def test_two_at_once_draw_every_image_once(few: Path, tmp_path: Path, monkeypatc
     assert files_of(root) == files_of(few)
 
 
+def test_rooms_that_another_makes_meanwhile_are_not_taken_for_foreign(
+    few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, exists = tmp_path / "rooms", Path.exists
+    root.mkdir()
+
+    def meanwhile(path: Path) -> bool:
+        there = exists(path)
+        if path == root / generate.MARKER and not there:
+            monkeypatch.undo()
+            generate_rooms(root, FEW)
+        return there
+
+    monkeypatch.setattr(Path, "exists", meanwhile)
+    generate_rooms(root, FEW)
+    assert files_of(root) == files_of(few)
+
+
 def test_a_finished_set_is_reused(chairs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generate, "_make_chunks", None)
     before = {path: path.stat().st_mtime_ns for path in chairs.rglob("*")}

@@ -45,8 +45,10 @@ def read_record(root: Path) -> dict[str, Any] | None:
         UserError: The folder holds something else.
     """
     path = root / RECORD
+    # Before the record is looked for: another process that makes the set right now writes the record first.
+    held = [entry.name for entry in root.iterdir()] if root.is_dir() else []
     if not path.exists():
-        _require_free(root)
+        _require_free(root, held)
         return None
     try:
         record = json.loads(path.read_text("utf-8"))
@@ -57,14 +59,13 @@ def read_record(root: Path) -> dict[str, Any] | None:
         ) from error
 
 
-def _require_free(root: Path) -> None:
+def _require_free(root: Path, held: list[str]) -> None:
     if root.exists() and not root.is_dir():
         raise UserError(f"{root}: expected a folder for a set made from COCO, found a file")
-    if (root / "train2017").is_dir() or (root / "val2017").is_dir():
+    if not {"train2017", "val2017"}.isdisjoint(held):
         raise UserError(
             f"data.root={root}: is a folder of COCO's own; give it as data.subset.coco_root={root} to use it in place,"
             " and leave data.root to the annotation files of the set"
         )
-    held = [path.name for path in root.iterdir()] if root.is_dir() else []
     if any(name != LOCK_NAME and not name.startswith(TEMPORARY_PREFIX) for name in held):
         raise UserError(f"{root}: holds files but no {RECORD}; choose an empty folder with data.root=FOLDER")

@@ -219,8 +219,10 @@ def _is_finished(root: Path, config: RoomsConfig) -> bool:
     if not root.is_dir():
         raise UserError(f"{root}: expected a folder for the generated rooms, found a file")
     marker = root / MARKER
+    # Before the marker is looked for: another process that makes the rooms right now writes the marker first.
+    held = [path.name for path in root.iterdir()]
     if not marker.exists():
-        if any(path.name != LOCK_NAME and not path.name.startswith(TEMPORARY_PREFIX) for path in root.iterdir()):
+        if any(name != LOCK_NAME and not name.startswith(TEMPORARY_PREFIX) for name in held):
             raise UserError(f"{root}: holds files but no {MARKER}; choose an empty folder for the generated rooms")
         return False
     try:

@@ -50,7 +50,8 @@ def test_one_step(name, rooms, tmp_path):
     classes = f"data.classes=[{','.join(drawn)}]"
     # Rooms of other classes are another set, in a folder of its own.
     root = f"{rooms[0]}_{'_'.join(drawn).replace(' ', '')}"
-    words = [f"experiment={name}", "data=rooms", root, *rooms[1:], classes, *SMALL, f"trainer.max_epochs={periods}"]
+    words = [f"experiment={name}", "init=some.pt", "data=rooms", root, *rooms[1:], classes, *SMALL]
+    words += [f"trainer.max_epochs={periods}"]
     words += [f"model.looks.{look}.size_px=64" for look in as_given.model.looks]
     config = build(TrainConfig, compose("train", words))
     sets = load_roles(config.data, ("train", "val"))

@@ -285,19 +285,19 @@ def _full_disk_in_words(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _state_on_record(run: Run) -> Iterator[None]:
-    try:
-        with sigterm_as_exit():
+    with sigterm_as_exit():  # around the record, too: a second SIGTERM must not end what the first one began
+        try:
             yield
-    except BaseException as error:
-        interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
-        run.manifest.state = "interrupted" if interrupted else "failed"
-        run.manifest.error = None if interrupted else _error_line(error)
-        raise
-    else:
-        run.manifest.state = "finished"
-    finally:
-        run.manifest.times.finished = utc_now()
-        run.save()
+        except BaseException as error:
+            interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
+            run.manifest.state = "interrupted" if interrupted else "failed"
+            run.manifest.error = None if interrupted else _error_line(error)
+            raise
+        else:
+            run.manifest.state = "finished"
+        finally:
+            run.manifest.times.finished = utc_now()
+            run.save()
 
 
 def _error_line(error: BaseException) -> str:

@@ -9,12 +9,17 @@ from types import FrameType
 
 @contextmanager
 def sigterm_as_exit() -> Iterator[None]:
-    """Let SIGTERM unwind the block as Ctrl-C does, with SystemExit; only the main thread may set a handler."""
+    """Let SIGTERM unwind the block as Ctrl-C does, with SystemExit; only the main thread may set a handler.
+
+    A second SIGTERM is not heard while the first one unwinds: a cluster sends one to the job and one to whoever stands
+    by it, who passes it on. SIGKILL is for who cannot wait.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def leave(signum: int, _frame: FrameType | None) -> None:
+        signal.signal(signum, lambda *_: None)  # not SIG_IGN, which programs started meanwhile would inherit
         raise SystemExit(128 + signum)
 
     before = signal.signal(signal.SIGTERM, leave)

@@ -207,6 +207,33 @@ def test_sigterm_is_recorded_as_an_interruption(tmp_path: Path) -> None:
     assert Manifest.read(folder).state == "interrupted"
 
 
+def test_a_second_sigterm_does_not_cut_off_what_the_first_one_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, heard_outside = Run.save, []
+    before = signal.signal(signal.SIGTERM, lambda *_: heard_outside.append("SIGTERM"))
+
+    def tell_again(run: Run) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        save(run)
+
+    def work() -> None:
+        with opened(tmp_path):
+            monkeypatch.setattr(Run, "save", tell_again)
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+            finally:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    try:
+        with pytest.raises(SystemExit):
+            work()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard_outside == []
+    assert Manifest.read(next((tmp_path / "train").glob("default-*"))).state == "interrupted"
+
+
 def test_sigterm_is_handled_as_before_afterwards(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
     finish(tmp_path)

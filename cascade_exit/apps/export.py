@@ -176,7 +176,7 @@ def _last_names(init: Any) -> Any:
 
 def _portable(command: str) -> str:
     """The command without the folders of the machine that it ran on: of absolute paths only the last name stays."""
-    return re.sub(r"(?<==)/(?:[^\s/]*/)*([^\s/]*)", r"\1", command)
+    return re.sub(r"(?<![\w./~-])/(?!/)(?:[^\s/,\]}'\"]*/)*([^\s/,\]}'\"]*)", r"\1", command)
 
 
 def _keep_policy(reference: str | None, target: Path, root: Path) -> None:

@@ -27,6 +27,8 @@ FIGURES = ("images", "boxes", "data", "exits", "policy", "baseline", "bounds", "
 NO_POLICY = "none"
 # Images of the calibrate role that ranges of activations are taken from, for 8 bit.
 RANGE_IMAGES = 100
+# One that begins there: not the middle of a relative path, of ~/… or of an address. Lists and mappings may hold it.
+_ABSOLUTE_PATH = re.compile(r"(?<![\w./~-])/(?!/)(?:[^\s/,\]}'\"]*/)*([^\s/,\]}'\"]*)")
 FORMATS: dict[Backend, Format] = {"onnxruntime": "onnx", "openvino": "openvino"}
 
 
@@ -176,7 +178,7 @@ def _last_names(init: Any) -> Any:
 
 def _portable(command: str) -> str:
     """The command without the folders of the machine that it ran on: of absolute paths only the last name stays."""
-    return re.sub(r"(?<![\w./~-])/(?!/)(?:[^\s/,\]}'\"]*/)*([^\s/,\]}'\"]*)", r"\1", command)
+    return _ABSOLUTE_PATH.sub(r"\1", command)
 
 
 def _keep_policy(reference: str | None, target: Path, root: Path) -> None:

@@ -1,9 +1,4 @@
-import json
-import multiprocessing
-import signal
-import threading
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,81 +6,12 @@ from typing import Any
 import pytest
 from pycocotools.coco import COCO
 
-from cascade_exit.data import ROLES, DataConfig, load_roles, open_images
-from cascade_exit.data.coco_subset import DownloadConfig, RoleShares, SubsetConfig, build_subset
-from cascade_exit.data.coco_subset import build as build_module
-from cascade_exit.data.coco_subset.fetch import Fetcher
+from cascade_exit.data import ROLES, load_roles, open_images
+from cascade_exit.data.coco_subset import build_subset
 from cascade_exit.runs.errors import UserError
-from cascade_exit.runs.identity import identity_of
 
-from .web import ARCHIVE, HTML, Act, Web, archive, jpeg, publish, serve, small_coco, unpack
-
-SETTINGS: dict[str, Any] = {
-    "classes": ("chair", "dog"),
-    "images_per_class": 20,
-    "negatives": 0.25,
-    "shares": RoleShares(train=0.45, val=0.15, calibrate=0.2, test=0.2),
-}
-
-
-@pytest.fixture
-def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    # No pauses: the servers of these tests recover at once.
-    monkeypatch.setattr(build_module, "Fetcher", lambda config: Fetcher(config, lambda _: None))
-    with serve() as web:
-        yield web
-
-
-class Place:
-    """Where a set is made and from what."""
-
-    def __init__(self, folder: Path, web: Web) -> None:
-        self.web, self.root, self.downloads = web, folder / "set", folder / "downloads"
-        self.coco = publish(web)
-        download = DownloadConfig(annotations_url=web.url + ARCHIVE, parallel=4, attempts=3, timeout_s=5.0)
-        self.config = SubsetConfig(**SETTINGS, downloads=str(self.downloads), download=download)
-
-    def build(self, verify: bool = False, **more: Any) -> None:
-        build_subset(self.root, replace(self.config, **more), verify)
-
-    def role(self, name: str) -> dict[str, Any]:
-        content: dict[str, Any] = json.loads((self.root / "annotations" / f"{name}.json").read_text())
-        return content
-
-    @property
-    def record(self) -> dict[str, Any]:
-        content: dict[str, Any] = json.loads((self.root / "build.json").read_text())
-        return content
-
-    @property
-    def addresses(self) -> set[str]:
-        """Paths of the images of the set."""
-        entries = [entry for role in ROLES for entry in self.role(role)["images"]]
-        return {entry["coco_url"].removeprefix(self.web.url) for entry in entries}
-
-    def fetched(self) -> list[str]:
-        """Paths of images that were asked for since this was last called."""
-        asked = [path for path, _ in self.web.requests if path.endswith(".jpg")]
-        self.web.requests.clear()
-        return sorted(asked)
-
-    def assert_whole(self) -> None:
-        """Every image of the set is there as published, and nothing else."""
-        files = {f"/{path.relative_to(self.downloads)}": path for path in self.downloads.rglob("*.jpg*")}
-        assert files.keys() == self.addresses
-        assert all(path.read_bytes() == self.web.files[name] for name, path in files.items())
-        assert self.record["finished"]
-
-
-@pytest.fixture
-def place(tmp_path: Path, web: Web) -> Place:
-    return Place(tmp_path, web)
-
-
-def data(place: Place, **more: Any) -> DataConfig:
-    values = {"name": "coco_subset", "root": str(place.root), "classes": place.config.classes, "subset": place.config}
-    return DataConfig(**{**values, **more})
+from .coco_place import Place
+from .web import ARCHIVE, HTML, Act, archive, jpeg, small_coco
 
 
 def test_only_the_images_of_the_set_are_fetched_once_each(place: Place) -> None:
@@ -98,8 +24,8 @@ def test_only_the_images_of_the_set_are_fetched_once_each(place: Place) -> None:
 
 
 def test_the_set_is_read_like_any_other(place: Place) -> None:
-    sets = load_roles(data(place))
-    open_images(sets.values(), data(place))
+    sets = load_roles(place.data())
+    open_images(sets.values(), place.data())
     place.assert_whole()
     assert sum(map(len, sets.values())) == len(place.addresses)
     assert {role: images.fingerprint for role, images in sets.items()} == {
@@ -172,7 +98,7 @@ def test_crowds_are_kept_and_boxes_without_area_are_not(place: Place) -> None:
             if entry["id"] % 4 == chair["image_id"] % 4
         ]
     place.web.files[ARCHIVE] = archive(place.coco)
-    sets = load_roles(data(place))
+    sets = load_roles(place.data())
     records = [record for images in sets.values() for record in images.records]
     assert any(record.crowd.any() for record in records)
     # An image of a crowd alone, or of a flat chair alone, is neither a chair's nor a negative.
@@ -351,125 +277,6 @@ def test_room_is_checked_before_the_images(place: Place, monkeypatch: pytest.Mon
     assert place.fetched() == []
 
 
-def test_a_folder_of_coco_s_own_is_used_in_place(place: Place, tmp_path: Path) -> None:
-    theirs = tmp_path / "theirs"
-    unpack(theirs, place.coco)
-    before = {path: path.stat().st_mtime_ns for path in theirs.rglob("*")}
-    place.config = replace(place.config, coco_root=str(theirs))
-    sets = load_roles(data(place))
-    open_images(sets.values(), data(place))
-    records = [record for images in sets.values() for record in images.records]
-    assert all(record.path.is_relative_to(theirs) for record in records)
-    assert {path: path.stat().st_mtime_ns for path in theirs.rglob("*")} == before
-    assert place.web.requests == []
-    assert not place.downloads.exists()
-    # The same images as fetched ones: the same fingerprint, the same run.
-    fetched = SubsetConfig(**SETTINGS, downloads=str(place.downloads), download=place.config.download)
-    other = replace(data(place), root=str(tmp_path / "other"), subset=fetched)
-    assert load_roles(other)["test"].fingerprint == sets["test"].fingerprint
-    assert identity_of(other) == identity_of(data(place))
-
-
-def test_a_folder_that_is_used_in_place_must_be_complete(place: Place, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"nowhere/annotations/instances_train2017.json: does not exist"):
-        place.build(coco_root=str(tmp_path / "nowhere"))
-    assert not (tmp_path / "nowhere").exists()
-    unpack(tmp_path / "theirs", place.coco)
-    for path in (tmp_path / "theirs" / "val2017").iterdir():
-        path.unlink()
-    with pytest.raises(UserError, match=r"data.subset.coco_root=.*theirs: \d+ of \d+ images are not there, the first"):
-        place.build(coco_root=str(tmp_path / "theirs"))
-
-
-def test_a_folder_of_coco_s_own_is_no_place_for_a_set(place: Place, tmp_path: Path) -> None:
-    unpack(tmp_path / "theirs", place.coco)
-    with pytest.raises(UserError, match="is a folder of COCO's own; give it as data.subset.coco_root="):
-        build_subset(tmp_path / "theirs", place.config)
-
-
-@pytest.mark.parametrize(
-    ("more", "message"),
-    [
-        ({"images_per_class": 21}, "other settings: images_per_class (21, there 20); remove the folder"),
-        ({"classes": ("chair",)}, 'other settings: classes.1 (absent, there "dog"); remove'),
-        ({"salt": "mine"}, 'other settings: salt ("mine", there "coco2017"); remove'),
-    ],
-)
-def test_a_changed_setting_is_noticed(place: Place, more: dict[str, Any], message: str) -> None:
-    place.build()
-    for verify in (False, True):
-        with pytest.raises(UserError) as caught:
-            place.build(verify, **more)
-        assert message in str(caught.value)
-    assert place.record["finished"]
-
-
-def test_how_it_is_fetched_is_no_setting_of_the_set(place: Place, tmp_path: Path) -> None:
-    place.build()
-    place.fetched()
-    place.build(download=DownloadConfig(parallel=1, annotations_url="http://127.0.0.1:9/elsewhere.zip"))
-    assert place.web.requests == []
-    # Another place for the images is gone through again: they have to be there.
-    place.build(downloads=str(tmp_path / "elsewhere"))
-    assert place.fetched() == sorted(place.addresses)
-
-
-def test_two_sets_share_what_they_fetch(place: Place, tmp_path: Path) -> None:
-    place.build()
-    first = place.addresses
-    place.fetched()
-    place.root, place.config = tmp_path / "chairs", replace(place.config, classes=("chair",), images_per_class=30)
-    place.build()
-    asked = [path for path, _ in place.web.requests]
-    assert ARCHIVE not in asked
-    assert sorted(asked) == sorted(place.addresses - first)
-
-
-def test_a_foreign_folder_is_refused(place: Place) -> None:
-    place.root.mkdir()
-    (place.root / "thesis.txt").write_text("mine")
-    with pytest.raises(UserError, match=r"set: holds files but no build.json; choose an empty folder"):
-        place.build()
-    assert place.web.requests == []
-
-
-def test_two_that_come_at_once_make_one_set(place: Place) -> None:
-    errors: list[BaseException] = []
-
-    def build() -> None:
-        try:
-            place.build()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=build) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
-    assert place.fetched() == sorted(place.addresses)
-    place.assert_whole()
-
-
-def test_a_set_that_another_makes_meanwhile_is_not_taken_for_foreign(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    exists = Path.exists
-
-    def meanwhile(path: Path) -> bool:
-        there = exists(path)
-        if path == place.root / "build.json" and not there:
-            monkeypatch.undo()
-            place.build()
-        return there
-
-    monkeypatch.setattr(Path, "exists", meanwhile)
-    place.build()
-    assert place.fetched() == sorted(place.addresses)
-    place.assert_whole()
-
-
 def test_every_image_is_what_was_published(place: Place) -> None:
     place.build()
     entries = [entry for content in place.coco.values() for entry in content["images"]]
@@ -477,30 +284,9 @@ def test_every_image_is_what_was_published(place: Place) -> None:
     assert (place.downloads / "train2017" / sample["file_name"]).read_bytes() == jpeg(sample)
 
 
-def test_killed_at_any_moment_the_same_call_goes_on(place: Place) -> None:
-    place.web.acts[ARCHIVE] = [Act(drip_s=0.001)]  # so that it is killed within
-    for moment in (1, 1, 2, 5, 9, 20):
-        place.web.requests.clear()
-        process = multiprocessing.get_context("fork").Process(target=place.build)
-        place.web.notice = lambda count, process=process, moment=moment: count == moment and process.kill()
-        process.start()
-        process.join()
-        assert process.exitcode == -signal.SIGKILL
-        for path in place.downloads.rglob("[!.]*.jpg"):
-            assert path.read_bytes() == place.web.files[f"/{path.relative_to(place.downloads)}"]
-        assert not place.record["finished"]
-    place.web.requests.clear()
-    place.web.notice = lambda _: None
-    place.build()
-    assert len(place.fetched()) < len(place.addresses)
-    place.downloads.joinpath(".lock").unlink()
-    assert [path for path in place.downloads.rglob(".*")] == []
-    place.assert_whole()
-
-
 def test_a_model_of_fewer_classes_reads_the_same_images(place: Place) -> None:
-    sets = load_roles(data(place))
-    chairs = load_roles(data(place, classes=("chair",)))
+    sets = load_roles(place.data())
+    chairs = load_roles(place.data(classes=("chair",)))
     for role in ROLES:
         assert [record.image_id for record in chairs[role].records] == [key.image_id for key in sets[role].records]
         assert sum(len(key.labels) for key in chairs[role].records) < sum(len(key.labels) for key in sets[role].records)
@@ -515,4 +301,4 @@ def test_a_model_of_fewer_classes_reads_the_same_images(place: Place) -> None:
 )
 def test_what_does_not_go_together_is_refused(place: Place, more: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        data(place, **more)
+        place.data(**more)

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from torchvision.models._utils import _make_divisible
 
 from cascade_exit.config import TrainConfig
 from cascade_exit.config.app import compose
@@ -40,6 +41,15 @@ def test_the_contract_s_experiments_are_there():
         "phase3_multi13",
         "fast_multi13",
     } <= set(EXPERIMENTS)
+
+
+def test_half_a_tail_is_the_same_backbone_up_to_stride_16():
+    looks = build(TrainConfig, compose("train", ["experiment=fast_multi13", "init=some.pt"])).model
+    whole, half = looks.backbone.table, looks.looks["exit1"].backbone.table
+    tail = [row[6] for row in whole].index(2, 7)  # of the stride to 32
+    assert half[:tail] == whole[:tail]
+    assert [row[2] for row in half[tail:]] == [whole[tail][2], *(row[2] // 2 for row in whole[tail + 1 :])]
+    assert [row[3] for row in half[tail:]] == [_make_divisible(row[3] / 2, 8) for row in whole[tail:]]
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

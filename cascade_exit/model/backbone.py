@@ -21,6 +21,7 @@ class Trunk(nn.Module):
         features: torchvision's blocks under torchvision's names.
         strides_px: stride in input pixels of the map after each block.
         expansion_at: index of the block whose expansion is SSDLite's first map.
+        lateral_at: index of the block before it: the last map at that map's stride.
     """
 
     def __init__(self, config: BackboneConfig) -> None:
@@ -30,6 +31,7 @@ class Trunk(nn.Module):
         self.features: nn.Sequential = network.features
         self.strides_px = config.strides_px
         self.expansion_at = self.strides_px.index(32)
+        self.lateral_at = self.expansion_at - 1
 
     def __len__(self) -> int:
         return len(self.features)

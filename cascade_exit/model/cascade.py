@@ -94,7 +94,7 @@ class CascadeDetector(nn.Module):
         # The finer map of a coarse exit: where the first exit stands, else the last map at the anchors' stride.
         places = [exit_.after for exit_ in config.exits.values()]
         fine_places = [place for place in places if self.trunk.strides_px[place] == 16]
-        self.lateral_at = fine_places[0] if fine_places else self.trunk.expansion_at - 1
+        self.lateral_at = fine_places[0] if fine_places else self.trunk.lateral_at
         lateral_channels, labels = self.trunk.channels(self.lateral_at), classes + 1
         self.exits = nn.ModuleDict(
             {
@@ -113,13 +113,24 @@ class CascadeDetector(nn.Module):
             return None
         if kind == "logits":
             return self.grid.per_cell * (self.classes + 1)
-        return self.config.exits[self._before(name)].channels
+        before = self._before(name)
+        if before in self.looks:
+            return self._look(before).context_channels
+        return self.config.exits[before].channels
 
     def _before(self, name: str) -> str:
         return self.exit_names[self.exit_names.index(name) - 1]
 
     def _exit_config(self, name: str) -> ExitConfig | FullConfig:
         return self.config.full if name == FULL else self.config.exits[name]
+
+    def _look(self, name: str) -> Look:
+        return self.looks[name]  # type: ignore[return-value]
+
+    def _context_after(self, name: str) -> Context:
+        """What the exit after an early exit takes over from it; a look takes nothing."""
+        after = self.exit_names[self.exit_names.index(name) + 1]
+        return "none" if after in self.looks else self._exit_config(after).context
 
     @property
     def networks(self) -> dict[str, "CascadeDetector | Look"]:
@@ -157,11 +168,11 @@ class CascadeDetector(nn.Module):
         """Runs the stage that ends at exit `name`."""
         state = dict(state)
         if name in self.looks:
-            trunk: Trunk = self.looks[name].trunk  # type: ignore[assignment]
-            state["trunk"], expansion = trunk.run(self.normalise(state.pop(own_images(name))), 0, len(trunk))
+            trunk = self._look(name).trunk
+            lateral, _ = trunk.run(self.normalise(state.pop(own_images(name))), 0, trunk.expansion_at)
+            state["trunk"], expansion = trunk.run(lateral, trunk.expansion_at, len(trunk))
             assert expansion is not None
-            state["expansion"] = expansion
-            return state
+            return state | {"lateral": lateral, "expansion": expansion}
         start, stop = self.stage(name)
         x = state["trunk"] if start else self.normalise(state.pop(IMAGES))
         if start <= self.lateral_at < stop:
@@ -190,8 +201,9 @@ class CascadeDetector(nn.Module):
             The answer, and the state with what the next exit may look at.
         """
         if name in self.looks:
-            output = self.looks[name].full(state["expansion"], state["trunk"], None)  # type: ignore[operator]
-            return output, {key: value for key, value in state.items() if key not in ("trunk", "expansion")}
+            output, seen = self._look(name).full(state["expansion"], state["trunk"], None), state["lateral"]
+            state = {key: value for key, value in state.items() if key not in ("trunk", "lateral", "expansion")}
+            return output, state if self._context_after(name) == "none" else {**state, "context": seen}
         config, context = self._exit_config(name), state.get("context")
         trunk = _scale_gradient(state["trunk"], trunk_gradient)
         if name == FULL:
@@ -211,9 +223,9 @@ class CascadeDetector(nn.Module):
         state = {key: value for key, value in state.items() if key not in ("context", "class_logits", "box_deltas")}
         if name == FULL:
             return state
-        after = self._exit_config(self.exit_names[self.exit_names.index(name) + 1])
-        if after.context != "none":
-            state["context"] = _context_map(after.context, branch, output, self.grid.cells[0], self.grid.per_cell)
+        context, after = self._context_after(name), self._exit_config(self.exit_names[self.exit_names.index(name) + 1])
+        if context != "none":
+            state["context"] = _context_map(context, branch, output, self.grid.cells[0], self.grid.per_cell)
         if after.refinement == "residual":
             state["class_logits"], state["box_deltas"] = output
         return state

@@ -98,7 +98,8 @@ class ExitConfig:
         pyramid: grows the other anchor levels; without it the exit speaks for its own map only, and all other
             anchors read background.
         coarse_depth: inverted residuals on the pyramid's second level, for what large objects need.
-        context: what it takes over from the exit before: nothing, its class logits, its branch features.
+        context: what it takes over from the exit before: nothing, its class logits, its features (of an exit on the
+            trunk its branch, of a look its last map of stride 16).
         refinement: "fresh" predicts anew, "residual" adds to the (detached) answer of the exit before.
     """
 
@@ -223,15 +224,8 @@ class ModelConfig:
         answers_all = answers_finest = False
         for name, exit_ in exits.items():
             key = name if name == FULL else f"exits.{name}"
-            why = (
-                f"{list(self.looks)[-1]} is a look, with anchors of its own"
-                if self.looks
-                else "there is no exit before it"
-            )
-            if before is None and exit_.context != "none":
-                raise ValueError(f"{key}.context must be none: {why}")
-            if before is None and exit_.refinement != "fresh":
-                raise ValueError(f"{key}.refinement must be fresh: {why}")
+            if before is None:
+                self._check_first_link(key, exit_)
             if exit_.refinement == "residual" and not answers_all:
                 raise ValueError(f"{key}.refinement must be fresh: {before} has no pyramid, so not all anchors answer")
             if exit_.context == "logits" and not answers_finest:
@@ -240,6 +234,16 @@ class ModelConfig:
                 answers_all = exit_.pyramid or exit_.refinement == "residual"
                 answers_finest = answers_all or self.backbone.strides_px[exit_.after] <= FIRST_STRIDE_PX
             before = name
+
+    def _check_first_link(self, key: str, first: ExitConfig | FullConfig) -> None:
+        """Refuses what the first exit on the trunk cannot take over from a look, or from nothing."""
+        if not self.looks and first.context != "none":
+            raise ValueError(f"{key}.context must be none: there is no exit before it")
+        why = f"{[*self.looks][-1]} is a look, with anchors of its own" if self.looks else "there is no exit before it"
+        if first.context == "logits":
+            raise ValueError(f"{key}.context must be none or features: {why}")
+        if first.refinement != "fresh":
+            raise ValueError(f"{key}.refinement must be fresh: {why}")
 
     @property
     def image_sizes_px(self) -> dict[str, int]:

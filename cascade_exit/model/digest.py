@@ -21,15 +21,22 @@ def mean_confidence(class_logits: Float[Tensor, "batch anchor label"]) -> Float[
     This is the plan's early-exit criterion. Nearly all anchors are background, so it mostly measures how sure
     the exit is of the background.
     """
-    return label_probabilities(class_logits).amax(dim=-1).mean(dim=-1)
+    return _mean_confidence(label_probabilities(class_logits))
+
+
+def _mean_confidence(probability: Float[Tensor, "batch anchor label"]) -> Float[Tensor, " batch"]:
+    return probability.amax(dim=-1).mean(dim=-1)
 
 
 def mean_normalised_entropy(class_logits: Float[Tensor, "batch anchor label"]) -> Float[Tensor, " batch"]:
     """Mean over all anchors of the softmax entropy divided by log(labels), in [0, 1]."""
-    probability = label_probabilities(class_logits)
+    return _mean_normalised_entropy(label_probabilities(class_logits))
+
+
+def _mean_normalised_entropy(probability: Float[Tensor, "batch anchor label"]) -> Float[Tensor, " batch"]:
     # One that vanishes adds nothing; the logarithm of its limit is finite.
     entropy = -(probability * probability.clamp(min=torch.finfo(probability.dtype).tiny).log()).sum(dim=-1)
-    return entropy.mean(dim=-1) / math.log(class_logits.shape[-1])
+    return entropy.mean(dim=-1) / math.log(probability.shape[-1])
 
 
 class Digest(NamedTuple):
@@ -64,7 +71,8 @@ def make_digest(output: ExitOutput, grid: AnchorGrid) -> Digest:
         float32. Equal probabilities are taken in the order of the anchors.
     """
     logits = output.class_logits.float()
-    best_class = label_probabilities(logits)[..., 1:].amax(dim=-1)
+    probability = label_probabilities(logits)
+    best_class = probability[..., 1:].amax(dim=-1)
     # A stable sort rather than topk: which of equal anchors topk takes depends on the batch and the machine.
     order = best_class.sort(dim=-1, descending=True, stable=True).indices[:, :DIGEST_ANCHORS, None]
     deltas = output.box_deltas.float().gather(1, order.expand(-1, -1, 4))
@@ -72,6 +80,6 @@ def make_digest(output: ExitOutput, grid: AnchorGrid) -> Digest:
     return Digest(
         boxes=boxes.clamp(0, grid.input_size_px),
         logits=logits.gather(1, order.expand(-1, -1, logits.shape[-1])),
-        mean_confidence=mean_confidence(logits),
-        mean_entropy=mean_normalised_entropy(logits),
+        mean_confidence=_mean_confidence(probability),
+        mean_entropy=_mean_normalised_entropy(probability),
     )

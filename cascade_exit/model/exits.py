@@ -91,9 +91,13 @@ class Look(nn.Module):
         config: its size and its backbone.
         grid: its anchors, in pixels of the cascade's input.
         labels: classes and background.
+
+    Attributes:
+        context_channels: of the map that the next exit may take over.
     """
 
     def __init__(self, config: LookConfig, grid: AnchorGrid, labels: int) -> None:
         super().__init__()
         self.trunk = Trunk(config.backbone)
+        self.context_channels = self.trunk.channels(self.trunk.lateral_at)
         self.full = FullExit(FullConfig(), self.trunk, None, grid, labels)

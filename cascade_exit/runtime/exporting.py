@@ -125,7 +125,9 @@ def _as_openvino(graph: Graph, folder: Path, precision: Precision) -> Graph:
 
 
 def export_graphs(network: CascadeDetector, folder: Path) -> tuple[Graph, ...]:
-    """Writes `<exit>.<part>.onnx` for every stage and answer, for batches of any size.
+    """Writes `<exit>.<part>.onnx` for every stage and answer, both in one where a stage is run for its answer alone.
+
+    The graphs take batches of any size.
 
     Args:
         network: in evaluation mode, on the CPU, its batch norm folded.
@@ -157,7 +159,7 @@ def _without_inplace(network: CascadeDetector) -> CascadeDetector:
 
 def _steps(network: CascadeDetector) -> Iterator[tuple[str, Part, Step]]:
     for name in network.exit_names:
-        if name == FULL:
+        if name == FULL or name in network.looks:
             yield name, "answer", partial(_answered_at_once, network, name)
         else:
             yield name, "advance", partial(network.advance, name)

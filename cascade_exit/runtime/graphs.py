@@ -24,8 +24,8 @@ class Graph:
 
     Attributes:
         exit: whose stage it belongs to.
-        part: advance runs the trunk up to the exit; answer gives the exit's class logits and box deltas. The last
-            exit, where whoever arrives is answered, has both in its answer.
+        part: advance runs the trunk up to the exit; answer gives the exit's class logits and box deltas. Where
+            whoever arrives is answered, at a look and at the last exit, answer does both.
         file: its name in the exported folder.
         inputs: tensors of the state that it reads, batch first.
         outputs: tensors that it leaves there, batch first.

@@ -133,6 +133,38 @@ def test_a_look_learns_by_itself():
     assert all(name.startswith("looks.exit1.") for name in moved)
 
 
+def test_what_a_look_saw_begins_as_if_it_were_not_there(both):
+    images, model = photos(3), detector({}, FullConfig("features"), looks=LOOKS)
+    missing = model.load_state_dict(both.state_dict(), strict=False).missing_keys
+    assert missing == ["full.fuse.project.weight", "full.fuse.project.bias"]
+    outputs, expected = model(images), both(images)
+    assert all(same(outputs[name], expected[name]) for name in expected)
+
+
+def test_what_a_look_hands_on_is_its_last_map_of_stride_16():
+    model, images = variant("handed on"), photos()
+    _, state = model.answer("exit1", model.advance("exit1", model.start(images)))
+    assert set(state) == {"images", "context"}
+    small = model.normalise(shrink_images(images, LOOK_PX))
+    look = model.looks["exit1"].trunk
+    maps = [small]
+    for block in look.features:
+        maps.append(block(maps[-1]))
+    seen = [one for one in maps if one.shape[-1] == LOOK_PX // 16][-1]
+    torch.testing.assert_close(state["context"], seen)
+
+
+def test_an_exit_that_is_told_what_a_look_saw_needs_the_look():
+    model, images = variant("handed on"), photos()
+    assert model.running(("full",)) == model.answering(("full",)) == ("exit1", "full")
+    told = model(images)["full"]
+    assert same(model(images, exits=("full",))["full"], told)
+    _, state = model.answer("exit1", model.advance("exit1", model.start(images)))
+    for context, expected in ((state["context"], True), (state["context"].flip(-1), False)):
+        output, _ = model.answer("full", model.advance("full", state | {"context": context}))
+        assert same(output, told) == expected
+
+
 LATER = {"exit2": ExitConfig(8)}
 
 
@@ -145,12 +177,15 @@ LATER = {"exit2": ExitConfig(8)}
             {"looks": {"exit1": LookConfig(336)}},
             r"looks\.exit1\.size_px must be at most input\.size_px \(320\), got 336",
         ),
-        ({"looks": LOOKS, "full": FullConfig("features")}, r"full\.context must be none: exit1 is a look"),
+        ({"looks": LOOKS, "full": FullConfig("logits")}, r"full\.context must be none or features: exit1 is a look"),
         (
             {"looks": LOOKS, "full": FullConfig(refinement="residual")},
             r"full\.refinement must be fresh: exit1 is a look",
         ),
-        ({"looks": LOOKS, "exits": {"exit2": ExitConfig(8, context="logits")}}, r"exits\.exit2\.context must be none"),
+        (
+            {"looks": LOOKS, "exits": {"exit2": ExitConfig(8, context="logits")}},
+            r"exits\.exit2\.context must be none or",
+        ),
     ],
 )
 def test_what_cannot_be_built_is_refused(settings, line):

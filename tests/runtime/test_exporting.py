@@ -36,7 +36,9 @@ SLOW = pytest.mark.slow
 PAIRS = [pytest.param((NAME, one), id=one) for one in BACKENDS]
 # Into "looks" images of two sizes enter, at the stages that take them.
 PAIRS += [
-    pytest.param((name, one), id=f"{name} {one}", marks=SLOW) for name in ("chained", "looks") for one in BACKENDS
+    pytest.param((name, one), id=f"{name} {one}", marks=SLOW)
+    for name in ("chained", "looks", "handed on")
+    for one in BACKENDS
 ]
 
 

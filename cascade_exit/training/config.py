@@ -143,7 +143,7 @@ class CallbacksConfig:
     """What happens around training.
 
     Attributes:
-        ema_decay: of the averaged weights that are validated and kept (Lightning's EMAWeightAveraging); none: off.
+        ema_decay: of the moving average of weights that is validated and kept; none: off.
         early_stopping_epochs: stop after so many epochs of the schedule's last period without a better mean AP on val;
             none: never.
         pictures: images in the picture grid of each epoch; 0: none.

@@ -7,9 +7,10 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor, RichProgressBar
+from lightning.pytorch.callbacks import LearningRateMonitor, RichProgressBar, WeightAveraging
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import DDPStrategy, Strategy
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from cascade_exit.data import CocoSet, ImageStore
 from cascade_exit.model.checkpoint import read_state_file
@@ -143,12 +144,21 @@ def callbacks_of(config: TrainingConfig, sets: TrainingSets, run: Run) -> list[p
         LastCheckpoint(checkpoints, config.trainer.checkpoint_minutes),
     ]
     if settings.ema_decay is not None:
-        callbacks.append(EMAWeightAveraging(decay=settings.ema_decay))
+        callbacks.append(weight_averaging(settings.ema_decay))
     if settings.early_stopping_epochs is not None:
         callbacks.append(LastPeriodStopping(settings.early_stopping_epochs))
     if config.trainer.progress:
         callbacks.append(RichProgressBar())
     return callbacks
+
+
+def weight_averaging(decay: float) -> WeightAveraging:
+    """An exponential moving average of weights and buffers that is validated and kept.
+
+    Not Lightning's EMAWeightAveraging, which multiplies and adds, tensor by tensor: that moves frozen weights, too, by
+    rounding errors. Linear interpolation leaves equal values alone, and takes one step for all.
+    """
+    return WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(decay))
 
 
 def check_trainer(config: TrainingConfig) -> None:

@@ -8,6 +8,7 @@ from cascade_exit.model.decoding import DecodingConfig, Kept, decode, decode_kep
 from cascade_exit.model.digest import DIGEST_ANCHORS, Digest, make_digest, mean_confidence, mean_normalised_entropy
 from cascade_exit.model.exits import Look
 from cascade_exit.model.output import Detections, ExitOutput
+from cascade_exit.model.probabilities import label_probabilities
 from cascade_exit.model.weights import LoadReport, from_torchvision, load_what_fits, recognise, to_torchvision
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "exit_grids",
     "from_torchvision",
     "images_by_size",
+    "label_probabilities",
     "load_what_fits",
     "make_digest",
     "mean_confidence",

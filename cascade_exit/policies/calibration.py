@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Float32, Int
 from torch import Tensor
 
 from cascade_exit.evaluation import negative_log_likelihood
-from cascade_exit.model import Digest
+from cascade_exit.model import Digest, label_probabilities
 
 TEMPERATURE_RANGE = (0.25, 4.0)
 MOST_KNOTS = 8
@@ -68,7 +68,7 @@ class ExitCalibration:
         return self._scores(logits, torch.as_tensor(labels))
 
     def _scores(self, logits: Tensor, labels: Tensor) -> Tensor:
-        probability = (logits.float() / self.temperature).softmax(dim=-1)
+        probability = label_probabilities(logits.float() / self.temperature)
         scores = probability.gather(1, labels.long()[:, None])[:, 0]
         return scores if self.score_map is None else _interpolate(scores, self.score_map)
 

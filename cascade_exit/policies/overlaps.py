@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from cascade_exit.model import Digest
+from cascade_exit.model import Digest, label_probabilities
 
 NMS_IOU = 0.5
 
@@ -27,7 +27,7 @@ class TopBoxes(NamedTuple):
 
 def class_probabilities(digest: Digest) -> Float[Tensor, "batch best class_"]:
     """Softmax of the digest's logits, without the background."""
-    return digest.logits.softmax(dim=-1)[..., 1:]
+    return label_probabilities(digest.logits)[..., 1:]
 
 
 def anchor_scores(digest: Digest) -> Float[Tensor, "batch best"]:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from cascade_exit.evaluation import ImageTruth, image_quality, match_detections
-from cascade_exit.model import Digest
+from cascade_exit.model import Digest, label_probabilities
 from cascade_exit.trace import DetectionTable, ExitTrace, Trace, TraceHeader
 
 SIZE_PX = 320
@@ -145,7 +145,8 @@ def _exit_trace(seen: Sequence[_Seen], truth: Sequence[ImageTruth], names: tuple
 def _detections(seen: Sequence[_Seen], classes: int) -> DetectionTable:
     kept = []
     for each in seen:
-        scores = torch.tensor(each.logits).softmax(dim=-1).numpy()[np.arange(ANCHORS), each.labels]
+        # As decoding takes them, to the last bit.
+        scores = label_probabilities(torch.tensor(each.logits)).numpy()[np.arange(ANCHORS), each.labels]
         order = np.argsort(-scores, kind="stable")
         rows = order[scores[order] > 0.001]
         kept.append((each.boxes[rows], scores[rows], each.labels[rows], each.logits[rows]))

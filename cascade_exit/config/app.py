@@ -239,7 +239,14 @@ def _explain(error: Exception, verb: str, overrides: Sequence[str]) -> str:
         if key.startswith(_LAUNCHER):
             known = _keys(_launcher_settings(verb), _LAUNCHER.rstrip("."))
         else:
-            known = _keys(compose(verb, [word for word in overrides if word.split("=")[0].lstrip("+~") != key]))
+            # Other words may be wrong, too: they get their turn when this one is right.
+            fitting: list[str] = []
+            for word in overrides:
+                fitting += [word] if takes(verb, fitting, word) else []
+            group = key.partition(".")[0]
+            if group in _open_choices(verb, fitting):
+                return f"{key}: no {group} is chosen that it could change: add {group}=NAME"
+            known = _keys(compose(verb, fitting))
         return f"{key}: unknown key{closest(key, known)}"
     if "Could not find" in message:
         choices = re.search(r"Available options in '([^']*)':\s*(.*)", str(error), re.DOTALL)
@@ -251,6 +258,13 @@ def _explain(error: Exception, verb: str, overrides: Sequence[str]) -> str:
             hint = closest(name, options)
             return f"{choices[1]}={name}: no such choice{hint}; there are {', '.join(options)}"
     return message
+
+
+def _open_choices(verb: str, overrides: list[str]) -> set[str]:
+    """Groups of which nothing is chosen."""
+    with hydra.initialize_config_module(CONFIG_PACKAGE, version_base="1.3"):
+        choices = hydra.compose(verb, overrides, return_hydra_config=True).hydra.runtime.choices
+        return {group for group, choice in choices.items() if choice is None or choice == "null"}
 
 
 def _launcher_settings(verb: str) -> Any:

@@ -90,3 +90,8 @@ def test_required_keys_are_named(cli):
     answer = cli("evaluate")
     assert answer.code == 2
     assert answer.errors == ["run: must be given"]
+
+
+def test_a_key_of_a_group_of_which_nothing_is_chosen(cli):
+    answer = cli("trace", "run=models/chair", "data.check=header", "data.root=here")
+    assert answer.errors == ["data.check: no data is chosen that it could change: add data=NAME"]

@@ -77,7 +77,7 @@ def _openvino(path: Path, precision: str, threads: int | None) -> Engine:
     request = core.compile_model(str(path), "CPU", settings).create_infer_request()
 
     def run(inputs: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
-        found = request.infer(list(map(np.ascontiguousarray, inputs)), share_inputs=True)
+        found = request.infer(list(inputs), share_inputs=True)
         return [found[place] for place in range(len(found))]
 
     return run

@@ -14,7 +14,7 @@ from cascade_exit.model.config import IMAGES
 
 Part = Literal["advance", "answer"]
 ANSWER = ("class_logits", "box_deltas")
-# Runs a graph on its inputs, in their order, and gives its outputs in theirs.
+# Runs a graph on its inputs, contiguous and in their order, and gives its outputs in theirs.
 Engine = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
 
 
@@ -127,7 +127,7 @@ class GraphNetwork:
         """Outputs of a graph, and the state after it."""
         place = self._places[name, part]
         graph = self._graphs[place]
-        arrays = self._engines[name, part]([state[key].numpy() for key in graph.inputs])
+        arrays = self._engines[name, part]([np.ascontiguousarray(state[key].numpy()) for key in graph.inputs])
         found = {key: torch.from_numpy(array) for key, array in zip(graph.outputs, arrays, strict=True)}
         after = {**state, **found}
         return found, {key: value for key, value in after.items() if self._is_read_after(key, place)}

@@ -47,6 +47,8 @@ def test_every_form_of_a_photo_gives_the_same(checkpoint, tmp_path):
         torch.from_numpy(pixels.transpose(2, 0, 1).copy()),
         tmp_path / "photo.png",
         str(tmp_path / "photo.png"),
+        np.flip(np.flip(pixels, axis=1).copy(), axis=1),  # runs backwards
+        np.broadcast_to(pixels, pixels.shape),  # not to be written to
     ]
     expected = detector.every_exit(pixels)
     for form in forms:

@@ -17,6 +17,7 @@ from cascade_exit.evaluation.intervals import Groups, Interval
 from cascade_exit.policies import Policy
 from cascade_exit.runtime.detector import Detector
 from cascade_exit.runtime.runner import DriftWarning, Runner, Stopped
+from cascade_exit.runtime.stretches import stretches
 
 WARMUP = 10
 
@@ -76,7 +77,7 @@ def time_together(
     warmup: int = WARMUP,
     progress: bool = False,
 ) -> Timed:
-    """Gives every photo to both, one at a time; who comes first changes from photo to photo.
+    """Gives every stretch of photos to both, one at a time; who comes first changes from stretch to stretch.
 
     Args:
         runner: what is measured.
@@ -98,14 +99,13 @@ def time_together(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", DriftWarning)
-        for index, record in enumerate(track(records, "Timing", console=Console(stderr=True), disable=not progress)):
-            pixels = store.read(record)
-            if index % 2:
-                _, baseline_ms[index] = _timed(baseline, pixels)
-            found, runner_ms[index] = _timed(runner, pixels)
-            if not index % 2:
-                _, baseline_ms[index] = _timed(baseline, pixels)
-            stopped.append(found)
+        parts = enumerate(stretches(len(records)))
+        for turn, stretch in track(list(parts), "Timing", console=Console(stderr=True), disable=not progress):
+            for mine in (True, False) if turn % 2 == 0 else (False, True):
+                for index in stretch:
+                    found, times_ms = _timed(runner if mine else baseline, store.read(records[index]))
+                    (runner_ms if mine else baseline_ms)[index] = times_ms
+                    stopped += [found] if mine else []
     drift = next((str(warning.message) for warning in caught if warning.category is DriftWarning), None)
     return Timed(places, stopped, runner_ms, baseline_ms, drift)
 

@@ -11,11 +11,12 @@ from jaxtyping import Float, Int
 from rich.console import Console
 from rich.progress import track
 
-from cascade_exit.data import CocoSet, ImageStore, read_image, resize_image
+from cascade_exit.data import CocoSet, ImageRecord, ImageStore, read_image, resize_image
 from cascade_exit.evaluation import percentile_interval, resampled_weights
 from cascade_exit.evaluation.intervals import Groups, Interval
 from cascade_exit.runtime.detector import as_pixels
 from cascade_exit.runtime.runner import DriftWarning, Runner, Stopped
+from cascade_exit.runtime.stretches import stretches
 
 Samples = Float[np.ndarray, "repeat image"]
 
@@ -46,7 +47,7 @@ class Race:
 
     Attributes:
         places: of the photos in the set.
-        decode_ms: of the files; the same for all contenders.
+        decode_ms: of the files; the same for all contenders, of whose turns it is the mean.
         laps: by contender.
         stopped: every contender's answers to the photos, from the first repeat.
         batch_size: photos at once.
@@ -106,10 +107,11 @@ def race(
     threads: int | None = None,
     progress: bool = False,
 ) -> Race:
-    """Gives every batch of photos to all contenders; who comes first changes from batch to batch and repeat to repeat.
+    """Gives every stretch of photos to all contenders; who comes first changes with every stretch and repeat.
 
-    Photos that stop early leave their batch, so that later stages run on the others only. All run on the CPU. Before
-    the first repeat everyone answers all photos once, untimed.
+    Before a contender answers a batch, its files are decoded, as they are at work. Photos that stop early leave their
+    batch, so that later stages run on the others only. All run on the CPU. Before the first repeat everyone answers all
+    photos once, untimed.
 
     Args:
         contenders: by name.
@@ -138,26 +140,29 @@ def race(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DriftWarning)  # photos that come again and again are no drift
             for repeat in track(range(-1, repeats), "Timing", console=Console(stderr=True), disable=not progress):
-                for start in range(0, len(places), batch_size):
-                    rows = slice(start, start + batch_size)
-                    records = [images.records[place] for place in places[rows]]
-                    begun = time.perf_counter()
-                    for record in records:
-                        read_image(record.path)
-                    decoding_ms = (time.perf_counter() - begun) * 1e3
-                    pixels = [store.read(record) for record in records]
-                    turn = (start // batch_size + repeat) % len(names)
-                    for name in names[turn:] + names[:turn]:
-                        found, times_ms = _timed(contenders[name], pixels)
-                        if repeat == 0:
-                            stopped[name] += found
-                        if repeat >= 0:
-                            parts[name][:, repeat, rows] = times_ms[:, None] / batch_size
-                    if repeat >= 0:
-                        decode_ms[repeat, rows] = decoding_ms / batch_size
+                for turn, stretch in enumerate(stretches(len(places), batch_size), start=repeat):
+                    first = turn % len(names)
+                    for name in names[first:] + names[:first]:
+                        for start in stretch[::batch_size]:
+                            rows = slice(start, start + batch_size)
+                            records = [images.records[place] for place in places[rows]]
+                            decoding_ms = _decoding_ms(records)
+                            found, times_ms = _timed(contenders[name], [store.read(record) for record in records])
+                            if repeat == 0:
+                                stopped[name] += found
+                            if repeat >= 0:
+                                parts[name][:, repeat, rows] = times_ms[:, None] / batch_size
+                                decode_ms[repeat, rows] += decoding_ms / batch_size / len(names)
     finally:
         torch.set_num_threads(before)
     return Race(places, decode_ms, {name: Laps(*times) for name, times in parts.items()}, stopped, batch_size)
+
+
+def _decoding_ms(records: Sequence[ImageRecord]) -> float:
+    begun = time.perf_counter()
+    for record in records:
+        read_image(record.path)
+    return (time.perf_counter() - begun) * 1e3
 
 
 def _timed(runner: Runner, pixels: Sequence[np.ndarray]) -> tuple[list[Stopped], Float[np.ndarray, "3"]]:

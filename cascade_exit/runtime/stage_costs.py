@@ -18,6 +18,7 @@ from cascade_exit.model import FULL, decode_kept, make_digest
 from cascade_exit.runs import Machine, SchemaError, UserError, atomic_write_json, build, this_machine, to_plain
 from cascade_exit.runtime.detector import Detector
 from cascade_exit.runtime.runner import Runner, calibrated
+from cascade_exit.runtime.stretches import stretches
 
 SCHEMA_VERSION = 1
 # Columns of the samples.
@@ -178,13 +179,14 @@ def measure_together(
         raise ValueError("images must hold at least one image")
     samples: list[list[np.ndarray]] = [[] for _ in detectors]
     with _fixed_threads(config.threads):
-        passes = range(-config.warmup, config.repeats)
-        for index in track(passes, "Timing stages", console=Console(stderr=True), disable=not progress):
-            chosen = (index * config.batch_size + torch.arange(config.batch_size)) % len(images)
+        parts = stretches(config.warmup + config.repeats)
+        for stretch in track(parts, "Timing stages", console=Console(stderr=True), disable=not progress):
             for detector, of_detector in zip(detectors, samples, strict=True):
-                times_ms = _time_one_pass(detector, images[chosen])
-                if index >= 0:
-                    of_detector.append(times_ms / config.batch_size)
+                for index in stretch:
+                    chosen = (index * config.batch_size + torch.arange(config.batch_size)) % len(images)
+                    times_ms = _time_one_pass(detector, images[chosen])
+                    if index >= config.warmup:
+                        of_detector.append(times_ms / config.batch_size)
         threads = torch.get_num_threads()
     return [
         _summary(detector, np.stack(of_detector), config, threads)

@@ -9,6 +9,7 @@ import torch
 
 from cascade_exit.policies.rules import ThresholdRule
 from cascade_exit.runtime import race as race_module
+from cascade_exit.runtime import stretches
 from cascade_exit.runtime.latency import static_runner
 from cascade_exit.runtime.race import Race, race
 from cascade_exit.runtime.runner import Runner
@@ -74,10 +75,22 @@ def test_every_part_is_told_apart(journal):
     assert [one.exit_name for one in found.stopped["static"]] == ["full"] * 6
 
 
-def test_who_comes_first_changes(journal):
+def test_who_comes_first_changes_with_every_stretch_and_repeat(journal, monkeypatch):
+    monkeypatch.setattr(stretches, "STRETCH", 2)
     raced(count=3, repeats=1)
-    assert [who for who, _ in journal] == 3 * ["static", "policy", "policy", "static"]
+    untimed, timed = (
+        ["static"] * 2 + ["policy"] * 2 + ["policy", "static"],
+        ["policy"] * 2 + ["static"] * 3 + ["policy"],
+    )
+    assert [who for who, _ in journal] == untimed + timed
     assert {size for _, size in journal} == {1}
+
+
+def test_a_stretch_is_whole_batches(monkeypatch):
+    assert stretches.stretches(60, 1) == [range(0, 24), range(24, 48), range(48, 60)]
+    assert stretches.stretches(64, 32) == [range(0, 32), range(32, 64)]
+    monkeypatch.setattr(stretches, "STRETCH", 20)
+    assert stretches.stretches(48, 8) == [range(0, 24), range(24, 48)]
 
 
 def test_a_batch_shares_its_time(journal):

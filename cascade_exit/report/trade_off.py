@@ -90,6 +90,11 @@ def _named_above(mark: Mark, marks: Sequence[Mark], axes: Axes) -> bool:
     costs, aps = (abs(high - low) for low, high in (axes.get_xlim(), axes.get_ylim()))
     for other in marks:
         close = abs(other.cost - mark.cost) < CLOSE * costs and abs(other.ap - mark.ap) < CLOSE * aps
-        if close and other.ap != mark.ap:  # a policy that never stops stands where full does
-            return mark.ap > other.ap
+        if close and other is not mark:
+            return _rank(mark) > _rank(other)
     return mark.chosen
+
+
+def _rank(mark: Mark) -> tuple[float, bool, float]:
+    """What is higher, or at one height the star: a policy that never stops stands where full does."""
+    return mark.ap, mark.chosen, mark.cost

@@ -57,6 +57,13 @@ class TestTradeOff:
                 for mark in (near, star):
                     assert not name.contains(*axes.transData.transform((mark.cost, mark.ap)))
 
+    def test_names_of_points_of_one_height_do_not_overlap(self) -> None:
+        marks = [Mark("full", 2.0, 0.2), Mark("models/static", 2.02, 0.2)]
+        figure = trade_off([Curve("router", COSTS, APS)], marks, "ms")
+        figure.canvas.draw()
+        one, other = (text.get_window_extent() for text in figure.axes[0].texts)
+        assert not one.overlaps(other)
+
 
 class TestHeatMaps:
     first = ("exit1", np.array([-math.inf, 0.25, 0.5, math.inf]))

@@ -17,7 +17,7 @@ from cascade_exit.evaluation.intervals import Groups, Interval
 from cascade_exit.policies import Policy
 from cascade_exit.runtime.detector import Detector
 from cascade_exit.runtime.runner import DriftWarning, Runner, Stopped
-from cascade_exit.runtime.stretches import stretches
+from cascade_exit.runtime.turns import turns
 
 WARMUP = 10
 
@@ -99,13 +99,12 @@ def time_together(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", DriftWarning)
-        parts = enumerate(stretches(len(records)))
-        for turn, stretch in track(list(parts), "Timing", console=Console(stderr=True), disable=not progress):
-            for mine in (True, False) if turn % 2 == 0 else (False, True):
-                for index in stretch:
-                    found, times_ms = _timed(runner if mine else baseline, store.read(records[index]))
-                    (runner_ms if mine else baseline_ms)[index] = times_ms
-                    stopped += [found] if mine else []
+        order = list(turns((runner, baseline), len(records)))
+        for one, rows in track(order, "Timing", console=Console(stderr=True), disable=not progress):
+            found, of_photo_ms = _timed(one, store.read(records[rows.start]))
+            if one is runner:
+                stopped.append(found)
+            (runner_ms if one is runner else baseline_ms)[rows] = of_photo_ms
     drift = next((str(warning.message) for warning in caught if warning.category is DriftWarning), None)
     return Timed(places, stopped, runner_ms, baseline_ms, drift)
 

@@ -16,7 +16,7 @@ from cascade_exit.evaluation import percentile_interval, resampled_weights
 from cascade_exit.evaluation.intervals import Groups, Interval
 from cascade_exit.runtime.detector import as_pixels
 from cascade_exit.runtime.runner import DriftWarning, Runner, Stopped
-from cascade_exit.runtime.stretches import stretches
+from cascade_exit.runtime.turns import turns
 
 Samples = Float[np.ndarray, "repeat image"]
 
@@ -140,19 +140,15 @@ def race(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DriftWarning)  # photos that come again and again are no drift
             for repeat in track(range(-1, repeats), "Timing", console=Console(stderr=True), disable=not progress):
-                for turn, stretch in enumerate(stretches(len(places), batch_size), start=repeat):
-                    first = turn % len(names)
-                    for name in names[first:] + names[:first]:
-                        for start in stretch[::batch_size]:
-                            rows = slice(start, start + batch_size)
-                            records = [images.records[place] for place in places[rows]]
-                            decoding_ms = _decoding_ms(records)
-                            found, times_ms = _timed(contenders[name], [store.read(record) for record in records])
-                            if repeat == 0:
-                                stopped[name] += found
-                            if repeat >= 0:
-                                parts[name][:, repeat, rows] = times_ms[:, None] / batch_size
-                                decode_ms[repeat, rows] += decoding_ms / batch_size / len(names)
+                for name, rows in turns(names, len(places), batch_size, first=repeat):
+                    records = [images.records[place] for place in places[rows]]
+                    decoding_ms = _decoding_ms(records)
+                    found, times_ms = _timed(contenders[name], [store.read(record) for record in records])
+                    if repeat == 0:
+                        stopped[name] += found
+                    if repeat >= 0:
+                        parts[name][:, repeat, rows] = times_ms[:, None] / batch_size
+                        decode_ms[repeat, rows] += decoding_ms / batch_size / len(names)
     finally:
         torch.set_num_threads(before)
     return Race(places, decode_ms, {name: Laps(*times) for name, times in parts.items()}, stopped, batch_size)

@@ -18,7 +18,7 @@ from cascade_exit.model import FULL, decode_kept, make_digest
 from cascade_exit.runs import Machine, SchemaError, UserError, atomic_write_json, build, this_machine, to_plain
 from cascade_exit.runtime.detector import Detector
 from cascade_exit.runtime.runner import Runner, calibrated
-from cascade_exit.runtime.stretches import stretches
+from cascade_exit.runtime.turns import turns
 
 SCHEMA_VERSION = 1
 # Columns of the samples.
@@ -179,14 +179,12 @@ def measure_together(
         raise ValueError("images must hold at least one image")
     samples: list[list[np.ndarray]] = [[] for _ in detectors]
     with _fixed_threads(config.threads):
-        parts = stretches(config.warmup + config.repeats)
-        for stretch in track(parts, "Timing stages", console=Console(stderr=True), disable=not progress):
-            for detector, of_detector in zip(detectors, samples, strict=True):
-                for index in stretch:
-                    chosen = (index * config.batch_size + torch.arange(config.batch_size)) % len(images)
-                    times_ms = _time_one_pass(detector, images[chosen])
-                    if index >= config.warmup:
-                        of_detector.append(times_ms / config.batch_size)
+        order = list(turns(range(len(detectors)), config.warmup + config.repeats))
+        for which, passes in track(order, "Timing stages", console=Console(stderr=True), disable=not progress):
+            chosen = (passes.start * config.batch_size + torch.arange(config.batch_size)) % len(images)
+            times_ms = _time_one_pass(detectors[which], images[chosen])
+            if passes.start >= config.warmup:
+                samples[which].append(times_ms / config.batch_size)
         threads = torch.get_num_threads()
     return [
         _summary(detector, np.stack(of_detector), config, threads)

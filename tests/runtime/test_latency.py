@@ -10,7 +10,7 @@ import pytest
 from cascade_exit.data import ClassMap, CocoSet, ImageRecord, ImageStore
 from cascade_exit.policies.drift import DriftMonitor
 from cascade_exit.policies.rules import ThresholdRule
-from cascade_exit.runtime import latency, runner, stretches
+from cascade_exit.runtime import latency, runner, turns
 from cascade_exit.runtime.latency import Timed, spread_places, static_runner, time_together
 from cascade_exit.runtime.runner import Runner
 from tests.model.networks import SIZE_PX
@@ -76,7 +76,7 @@ def test_times_are_those_of_each_photo(journal):
 
 
 def test_both_answer_in_turns_after_the_warm_up(journal, monkeypatch):
-    monkeypatch.setattr(stretches, "STRETCH", 2)
+    monkeypatch.setattr(turns, "STRETCH", 2)
     timed()
     assert journal[:4] == [("policy", 0), ("static", 0), ("policy", 1), ("static", 1)]
     order = [who for who, _ in journal[4:]]

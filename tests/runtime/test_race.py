@@ -9,7 +9,7 @@ import torch
 
 from cascade_exit.policies.rules import ThresholdRule
 from cascade_exit.runtime import race as race_module
-from cascade_exit.runtime import stretches
+from cascade_exit.runtime import turns
 from cascade_exit.runtime.latency import static_runner
 from cascade_exit.runtime.race import Race, race
 from cascade_exit.runtime.runner import Runner
@@ -76,7 +76,7 @@ def test_every_part_is_told_apart(journal):
 
 
 def test_who_comes_first_changes_with_every_stretch_and_repeat(journal, monkeypatch):
-    monkeypatch.setattr(stretches, "STRETCH", 2)
+    monkeypatch.setattr(turns, "STRETCH", 2)
     raced(count=3, repeats=1)
     untimed, timed = (
         ["static"] * 2 + ["policy"] * 2 + ["policy", "static"],
@@ -86,11 +86,15 @@ def test_who_comes_first_changes_with_every_stretch_and_repeat(journal, monkeypa
     assert {size for _, size in journal} == {1}
 
 
-def test_a_stretch_is_whole_batches(monkeypatch):
-    assert stretches.stretches(60, 1) == [range(0, 24), range(24, 48), range(48, 60)]
-    assert stretches.stretches(64, 32) == [range(0, 32), range(32, 64)]
-    monkeypatch.setattr(stretches, "STRETCH", 20)
-    assert stretches.stretches(48, 8) == [range(0, 24), range(24, 48)]
+def test_a_stretch_is_whole_batches():
+    def order(photos: int, batch_size: int) -> list[tuple[str, int]]:
+        return [(who, rows.start) for who, rows in turns.turns("ab", photos, batch_size)]
+
+    one, other, rest = range(24), range(24, 48), range(48, 60)
+    alone = [("a", one), ("b", one), ("b", other), ("a", other), ("a", rest), ("b", rest)]
+    assert order(60, 1) == [(who, start) for who, stretch in alone for start in stretch]
+    assert order(64, 32) == [("a", 0), ("b", 0), ("b", 32), ("a", 32)]
+    assert [rows for _, rows in turns.turns("a", 48, 16)] == [slice(0, 16), slice(16, 32), slice(32, 48)]
 
 
 def test_a_batch_shares_its_time(journal):

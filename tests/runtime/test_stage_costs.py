@@ -23,7 +23,7 @@ from cascade_exit.runtime import (
     measure_together,
     read_stage_costs,
     stage_costs,
-    stretches,
+    turns,
     write_stage_costs,
 )
 from tests.runtime.cascades import checkpoint, pictures, policy
@@ -256,7 +256,7 @@ def test_a_runner_is_timed_with_its_policy(detector, monkeypatch, watch):
 
 
 def test_detectors_take_turns_at_stretches(detector, monkeypatch):
-    monkeypatch.setattr(stretches, "STRETCH", 2)
+    monkeypatch.setattr(turns, "STRETCH", 2)
     order, other = [], Detector(checkpoint("static"))
     for name, one in (("cascade", detector), ("static", other)):
 
@@ -266,7 +266,7 @@ def test_detectors_take_turns_at_stretches(detector, monkeypatch):
 
         monkeypatch.setattr(one.network, "start", start)
     found = measure_together([detector, other], pictures(), QUICK)
-    assert order == (["cascade"] * 2 + ["static"] * 2) * 2 + ["cascade", "static"]
+    assert order == ["cascade"] * 2 + ["static"] * 4 + ["cascade"] * 3 + ["static"]
     assert [list(one.exits) for one in found] == [["exit1", "exit2", "full"], ["full"]]
 
 

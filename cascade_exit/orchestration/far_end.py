@@ -14,7 +14,7 @@ from typing import Any
 
 from cascade_exit.orchestration.nodes import Node, free_port
 from cascade_exit.orchestration.process import JobProcess
-from cascade_exit.runs.signals import sigterm_as_exit
+from cascade_exit.runs.signals import sigterm_as_exit, unheard
 
 _GRACE_SECONDS = 25.0  # Slurm and sweeps send SIGKILL 30 seconds after SIGTERM
 _POLL_SECONDS = 0.1
@@ -129,11 +129,12 @@ class FarEnd:
         process = self._process
         if process is None or process.ended() is not None:
             return
-        process.ask_to_end()
-        end = time.monotonic() + _GRACE_SECONDS
-        while process.ended() is None and time.monotonic() < end:
-            time.sleep(_POLL_SECONDS)
-        process.kill()
+        with unheard():
+            process.ask_to_end()
+            end = time.monotonic() + _GRACE_SECONDS
+            while process.ended() is None and time.monotonic() < end:
+                time.sleep(_POLL_SECONDS)
+            process.kill()
 
     def _write_note(self, **facts: Any) -> None:
         self.note.parent.mkdir(parents=True, exist_ok=True)

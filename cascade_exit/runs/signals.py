@@ -1,4 +1,4 @@
-"""SIGTERM as an end that unwinds the program."""
+"""SIGTERM as an end that unwinds the program, and ends that are not cut short."""
 
 import signal
 import threading
@@ -27,3 +27,20 @@ def sigterm_as_exit() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Lets neither SIGTERM nor Ctrl-C cut the block short; only the main thread may set handlers.
+
+    Ray cancels a task with the one and ends its worker with the other, and who ends a job has to see it through.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {signum: signal.signal(signum, lambda *_: None) for signum in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, signal.SIG_DFL if handler is None else handler)

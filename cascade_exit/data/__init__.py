@@ -15,8 +15,10 @@ from cascade_exit.data.input import (
     InputConfig,
     boxes_to_input,
     boxes_to_original,
+    image_tensor,
     resize_image,
     shrink_images,
+    stack_images,
 )
 from cascade_exit.data.inputs import read_inputs
 from cascade_exit.data.loaders import evaluation_loader, training_loader
@@ -65,6 +67,7 @@ __all__ = [
     "find_near_duplicates",
     "hash_roles",
     "image_factors",
+    "image_tensor",
     "load_role",
     "load_roles",
     "open_images",
@@ -75,5 +78,6 @@ __all__ = [
     "require_av",
     "resize_image",
     "shrink_images",
+    "stack_images",
     "training_loader",
 ]

@@ -5,7 +5,7 @@ from torch.utils.data import Dataset
 
 from cascade_exit.data.augment import Annotated, ImageAugment
 from cascade_exit.data.batch import Sample
-from cascade_exit.data.input import InputConfig, boxes_to_input, resize_image
+from cascade_exit.data.input import InputConfig, boxes_to_input, image_tensor, resize_image
 from cascade_exit.data.randomness import image_seed
 from cascade_exit.data.record import CocoSet, ImageRecord
 from cascade_exit.data.sampler import SampleKey
@@ -55,10 +55,9 @@ class DetectionDataset(Dataset[Sample]):
         )
 
     def _read(self, record: ImageRecord) -> Annotated:
-        # Copies: what the store and the records hold is shared and must stay as it is. Colours stay interleaved: so the
-        # photo is resized twice as fast.
+        # Copies: what the store and the records hold is shared and must stay as it is.
         return Annotated(
-            image=torch.tensor(self.store.read(record)).permute(2, 0, 1),
+            image=image_tensor(self.store.read(record)),
             boxes=torch.tensor(record.boxes),
             labels=torch.tensor(record.labels),
             crowd=torch.tensor(record.crowd),

@@ -1,8 +1,10 @@
 """What the network is fed: the input's size and how photos and boxes get there and back."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
@@ -57,6 +59,17 @@ def resized_area(original_size: tuple[int, int], input: InputConfig) -> tuple[in
     longer = max(height, width)
     new_width, new_height = max(1, round(width * size / longer)), max(1, round(height * size / longer))
     return (size - new_width) // 2, (size - new_height) // 2, new_width, new_height
+
+
+def image_tensor(pixels: UInt8[np.ndarray, "height width 3"]) -> UInt8[Tensor, "3 height width"]:
+    """A copy of RGB pixels as torch takes them; colours stay interleaved in memory, which resizes twice as fast."""
+    # Torch takes no arrays that run backwards.
+    return torch.tensor(np.ascontiguousarray(pixels)).permute(2, 0, 1)
+
+
+def stack_images(images: Sequence[UInt8[Tensor, "3 size size"]]) -> UInt8[Tensor, "batch 3 size size"]:
+    """A batch of images whose colours stay interleaved, as those of an image alone do."""
+    return torch.stack([image.permute(1, 2, 0) for image in images]).permute(0, 3, 1, 2)
 
 
 def resize_image(image_u8: UInt8[Tensor, "3 height width"], input: InputConfig) -> UInt8[Tensor, "3 size size"]:

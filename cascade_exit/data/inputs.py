@@ -1,11 +1,10 @@
 """A few images as the network is fed with them."""
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from cascade_exit.data.input import InputConfig, resize_image
+from cascade_exit.data.input import InputConfig, image_tensor, resize_image, stack_images
 from cascade_exit.data.record import CocoSet
 from cascade_exit.data.store import ImageStore
 
@@ -23,4 +22,4 @@ def read_inputs(
     """
     places = np.linspace(0, len(images) - 1, min(limit, len(images))).round().astype(int)
     decoded = (store.read(images.records[place]) for place in places)
-    return torch.stack([resize_image(torch.tensor(pixels).permute(2, 0, 1), input) for pixels in decoded])
+    return stack_images([resize_image(image_tensor(pixels), input) for pixels in decoded])

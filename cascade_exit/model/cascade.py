@@ -1,6 +1,7 @@
 """The cascade: one trunk, several exits, each with an answer for every anchor; before it, looks at a smaller image."""
 
 from collections.abc import Collection, Mapping
+from itertools import pairwise
 
 import torch
 from jaxtyping import UInt8
@@ -127,10 +128,10 @@ class CascadeDetector(nn.Module):
     def _look(self, name: str) -> Look:
         return self.looks[name]  # type: ignore[return-value]
 
-    def _context_after(self, name: str) -> Context:
-        """What the exit after an early exit takes over from it; a look takes nothing."""
-        after = self.exit_names[self.exit_names.index(name) + 1]
-        return "none" if after in self.looks else self._exit_config(after).context
+    def _takes_over(self, name: str) -> ExitConfig | FullConfig | None:
+        """The exit that comes after one, and may take something over; none after the last, and a look takes nothing."""
+        after = dict(pairwise(self.exit_names)).get(name)
+        return None if after is None or after in self.looks else self._exit_config(after)
 
     @property
     def networks(self) -> dict[str, "CascadeDetector | Look"]:
@@ -144,7 +145,7 @@ class CascadeDetector(nn.Module):
 
     def normalise(self, images: UInt8[Tensor, "batch 3 row column"]) -> Tensor:
         """Scales images as the configuration says, to the floating point type of the weights."""
-        # Constants, not buffers: an average over weights would wear buffers down by rounding.
+        # Constants, not buffers: nothing that is stored with the weights or averaged like them.
         like = next(self.parameters())
         mean, std = (like.new_tensor(values).view(3, 1, 1) * 255 for values in SCALING[self.config.input.scaling])
         return (images.to(like.dtype) - mean) / std
@@ -203,7 +204,7 @@ class CascadeDetector(nn.Module):
         if name in self.looks:
             output, seen = self._look(name).full(state["expansion"], state["trunk"], None), state["lateral"]
             state = {key: value for key, value in state.items() if key not in ("trunk", "lateral", "expansion")}
-            return output, state if self._context_after(name) == "none" else {**state, "context": seen}
+            return output, self._hand_on(name, state, output, seen)
         config, context = self._exit_config(name), state.get("context")
         trunk = _scale_gradient(state["trunk"], trunk_gradient)
         if name == FULL:
@@ -221,11 +222,11 @@ class CascadeDetector(nn.Module):
 
     def _hand_on(self, name: str, state: State, output: ExitOutput, branch: Tensor) -> State:
         state = {key: value for key, value in state.items() if key not in ("context", "class_logits", "box_deltas")}
-        if name == FULL:
+        after = self._takes_over(name)
+        if after is None:
             return state
-        context, after = self._context_after(name), self._exit_config(self.exit_names[self.exit_names.index(name) + 1])
-        if context != "none":
-            state["context"] = _context_map(context, branch, output, self.grid.cells[0], self.grid.per_cell)
+        if after.context != "none":
+            state["context"] = _context_map(after.context, branch, output, self.grid.cells[0], self.grid.per_cell)
         if after.refinement == "residual":
             state["class_logits"], state["box_deltas"] = output
         return state

@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from cascade_exit.data import ClassMap, read_image, resize_image
+from cascade_exit.data import ClassMap, image_tensor, read_image, resize_image
 from cascade_exit.model import FULL, CascadeDetector, Detections, ExitCost, decode, exit_costs
 from cascade_exit.model.checkpoint import Checkpoint, read_checkpoint
 from cascade_exit.runs import Manifest, UserError
@@ -119,8 +119,7 @@ def as_pixels(photo: Photo) -> UInt8[Tensor, "3 height width"]:
     if isinstance(photo, np.ndarray):
         if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
             raise TypeError(f"an array must be RGB uint8 [height, width, 3], got {photo.dtype} {list(photo.shape)}")
-        # Colours stay interleaved: so they are resized twice as fast. Torch takes no arrays that run backwards.
-        return torch.tensor(np.ascontiguousarray(photo)).permute(2, 0, 1)
+        return image_tensor(photo)
     if photo.dtype != torch.uint8 or photo.ndim != 3 or photo.shape[0] != 3:
         raise TypeError(f"a tensor must be RGB uint8 [3, height, width], got {photo.dtype} {list(photo.shape)}")
     return photo

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from rich.console import Console
 from rich.progress import track
 
-from cascade_exit.data import CocoSet, ImageRecord, ImageStore, read_image, resize_image
+from cascade_exit.data import CocoSet, ImageRecord, ImageStore, read_image, resize_image, stack_images
 from cascade_exit.evaluation import percentile_interval, resampled_weights
 from cascade_exit.evaluation.intervals import Groups, Interval
 from cascade_exit.runtime.detector import as_pixels
@@ -164,9 +164,7 @@ def _decoding_ms(records: Sequence[ImageRecord]) -> float:
 def _timed(runner: Runner, pixels: Sequence[np.ndarray]) -> tuple[list[Stopped], Float[np.ndarray, "3"]]:
     """Answers, and milliseconds of resizing, network and post-processing."""
     settings, begun = runner.detector.checkpoint.model.input, time.perf_counter()
-    resized_images = [resize_image(as_pixels(photo), settings) for photo in pixels]
-    # Colours stay interleaved, as those of a photo alone do.
-    inputs = torch.stack([image.permute(1, 2, 0) for image in resized_images]).permute(0, 3, 1, 2)
+    inputs = stack_images([resize_image(as_pixels(photo), settings) for photo in pixels])
     resized, before_s = time.perf_counter(), runner.postprocessing_s
     found = runner.detect_batch(inputs, torch.tensor([photo.shape[:2] for photo in pixels]))
     done, postprocessing_s = time.perf_counter(), runner.postprocessing_s - before_s

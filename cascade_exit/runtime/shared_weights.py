@@ -13,8 +13,8 @@ _PLACE_BYTES = 4
 def own_part(state: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """What has to be kept beside the base to get the weights back, bit by bit.
 
-    Tensors that were frozen in training may still have moved by a rounding error, as averages of weights do: in 16 bit
-    that is another value here and there. Such a tensor is kept as those values.
+    Tensors that were frozen in training may still have moved by a rounding error, where an average of weights
+    multiplied and added: in 16 bit that is another value here and there. Such a tensor is kept as those values.
 
     Args:
         state: the weights; floating point in 16 bit.

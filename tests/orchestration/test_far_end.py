@@ -19,9 +19,10 @@ pathlib.Path("working").touch()
 time.sleep(60)
 """
 STANDS_BY = """
-import sys
+import signal, sys
 from pathlib import Path
 from cascade_exit.orchestration.far_end import FarEnd
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores Ctrl-C
 here = Path.cwd()
 FarEnd([sys.executable, "-c", sys.argv[1]], here, here / "log", here / "note")()
 """

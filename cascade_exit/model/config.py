@@ -129,10 +129,18 @@ class ExitConfig:
 
 @dataclass(frozen=True)
 class FullConfig:
-    """The last exit: torchvision's SSDLite path, plus what it may take over from the exit before."""
+    """The last exit: torchvision's SSDLite path, plus what it may take over.
+
+    Attributes:
+        context: as of an early exit: what it takes over from the exit before.
+        refinement: as of an early exit.
+        top_down: gives the two finest levels, where small objects are looked for, what the next coarser one sees (Lin et
+            al., Feature Pyramid Networks, CVPR 2017).
+    """
 
     context: Context = "none"
     refinement: Refinement = "fresh"
+    top_down: bool = False
 
 
 @dataclass(frozen=True)

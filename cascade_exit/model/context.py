@@ -1,17 +1,17 @@
-"""What an exit takes over from the exit before it (progressive refinement)."""
+"""What a map takes over from another: from the exit before (progressive refinement), or from a coarser level."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 
 class ContextFusion(nn.Module):
-    """Adds a projection of the previous exit's map to a trunk map.
+    """Adds a projection of another map to a map.
 
     It starts at zero, so that an exit with context begins as the same exit without.
 
     Args:
-        context_channels: channels of the previous exit's map.
-        channels: channels of the trunk map.
+        context_channels: channels of the other map.
+        channels: channels of the map that is added to.
     """
 
     def __init__(self, context_channels: int, channels: int) -> None:
@@ -21,8 +21,12 @@ class ContextFusion(nn.Module):
         nn.init.zeros_(self.project.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """`x` plus the projected context, brought to the size of `x` first."""
+        """`x` plus the projected context, brought to the size of `x`."""
+        # Projected where there are fewer cells: the same, since both steps are linear and one works cell by cell.
         size = (x.shape[-2], x.shape[-1])
-        if context.shape[-2:] != size:
-            context = F.adaptive_avg_pool2d(context, size)  # pooling repeats cells where x is finer
-        return x + self.project(context)
+        if context.shape[-1] > size[-1]:
+            context = F.adaptive_avg_pool2d(context, size)
+        projected = self.project(context)
+        if context.shape[-1] < size[-1]:
+            projected = F.interpolate(projected, size=size, mode="nearest")
+        return x + projected

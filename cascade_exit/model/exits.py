@@ -71,6 +71,10 @@ class FullExit(nn.Module):
             channels.append(out)
         init_ssdlite(self.extras)
         assert len(channels) == LEVELS
+        # From coarse to fine: the second level sees the third before the first sees it.
+        self.top_down = nn.ModuleList(
+            [ContextFusion(channels[level + 1], channels[level]) for level in (1, 0)] if config.top_down else []
+        )
         self.head = Head(channels, grid.per_cell, labels, corrects=config.refinement == "residual")
 
     def forward(self, expansion: Tensor, last: Tensor, context: Tensor | None) -> ExitOutput:
@@ -81,6 +85,8 @@ class FullExit(nn.Module):
         levels = [expansion, last]
         for block in self.extras:
             levels.append(block(levels[-1]))
+        for level, fuse in zip((1, 0), self.top_down):  # noqa: B905 - none without `top_down`
+            levels[level] = fuse(levels[level], levels[level + 1])
         return self.head(levels)
 
 

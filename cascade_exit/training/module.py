@@ -40,7 +40,8 @@ class CascadeModule(pl.LightningModule):
         exit_names = self.detector.exit_names
         anchors = {name: grid.boxes for name, grid in self.detector.grids.items()}
         self.criterion = CascadeCriterion(config.loss, anchors, exit_names, boxes_per_class)
-        self.schedule = Schedule(config.schedule, config.trainer.max_epochs, exit_names)
+        full_teaches = config.loss.distill.weight > 0
+        self.schedule = Schedule(config.schedule, config.trainer.max_epochs, exit_names, full_teaches)
         batchwise = config.augment.kind == "batch"
         self.augmenter = BatchAugmenter(config.augment, config.model.input, config.seed) if batchwise else None
         self.memory_format = _memory_format(config.trainer)

@@ -27,13 +27,16 @@ class Schedule:
         config: shares of the periods.
         max_epochs: epochs in all; each period that has a share gets at least one.
         exit_names: exits of the model, shallow to deep.
+        full_teaches: the last exit is needed while it does not learn itself.
 
     Raises:
         ValueError: there are fewer epochs than periods, or a period has nothing to train.
     """
 
-    def __init__(self, config: ScheduleConfig, max_epochs: int, exit_names: tuple[str, ...]) -> None:
-        self.config, self.exit_names = config, exit_names
+    def __init__(
+        self, config: ScheduleConfig, max_epochs: int, exit_names: tuple[str, ...], full_teaches: bool = True
+    ) -> None:
+        self.config, self.exit_names, self.full_teaches = config, exit_names, full_teaches
         shares: dict[PeriodName, PeriodConfig] = {"static": config.static, "exits": config.exits, "joint": config.joint}
         wanted = [(name, period) for name, period in shares.items() if period.share > 0]
         if max_epochs and len(wanted) > max_epochs:
@@ -57,7 +60,9 @@ class Schedule:
 
     def runs(self, period: Period) -> tuple[str, ...]:
         """Exits whose answers are computed in training."""
-        return (FULL,) if period.name == "static" else self.exit_names
+        if period.name == "static":
+            return (FULL,)
+        return self.exit_names if period.name == "joint" or self.full_teaches else self.exit_names[:-1]
 
     def learns(self, period: Period) -> tuple[str, ...]:
         """Exits that learn; the others, if run, only teach."""

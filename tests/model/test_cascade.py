@@ -298,3 +298,32 @@ def test_only_batch_norm_has_buffers():
     # not in the checkpoint would then differ between a run that was killed and one that was not.
     names = {name.rsplit(".", 1)[-1] for name, _ in variant("chained").named_buffers()}
     assert names == {"running_mean", "running_var", "num_batches_tracked"}
+
+
+def test_a_detector_with_top_down_starts_as_one_without():
+    without, model = variant("static"), detector({}, FullConfig(top_down=True))
+    copy_shared(without, model)
+    assert same(model(photos())["full"], without(photos())["full"])
+
+
+def test_top_down_gives_each_of_the_two_finest_levels_what_the_coarser_one_sees():
+    """Held to a head that is handed maps made by hand."""
+    model, given = copy.deepcopy(variant("top down")), []
+    handle = model.full.head.register_forward_pre_hook(lambda _, args: given.extend(args[0]))
+    model(photos())
+    handle.remove()
+    plain = []
+    for fuse in model.full.top_down:
+        torch.nn.init.zeros_(fuse.project.weight)
+    model.full.head.register_forward_pre_hook(lambda _, args: plain.extend(args[0]))
+    model(photos())
+    weights = [fuse.project.weight[:, :, 0, 0] for fuse in variant("top down").full.top_down]
+
+    def projected(weight, coarse, cells: int):
+        rows = torch.arange(cells) * coarse.shape[-1] // cells
+        return torch.einsum("oc,bcyx->boyx", weight, coarse)[:, :, rows][:, :, :, rows]
+
+    second = plain[1] + projected(weights[0], plain[2], plain[1].shape[-1])
+    first = plain[0] + projected(weights[1], second, plain[0].shape[-1])
+    for got, expected in zip(given, [first, second, *plain[2:]], strict=True):
+        torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)

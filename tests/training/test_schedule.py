@@ -33,6 +33,14 @@ def test_who_runs_and_who_learns():
     assert schedule.runs(joint) == schedule.learns(joint) == EXITS
 
 
+def test_a_last_exit_that_neither_learns_nor_teaches_is_not_run():
+    schedule = Schedule(STAGED, 20, EXITS, full_teaches=False)
+    static, exits, joint = schedule.periods
+    assert schedule.runs(static) == ("full",)
+    assert schedule.runs(exits) == schedule.learns(exits) == ("exit1", "exit2")
+    assert schedule.runs(joint) == EXITS
+
+
 def test_learning_rate_warms_up_and_decays_in_every_period():
     schedule = Schedule(STAGED, 20, EXITS)
     steps = 100

@@ -1,5 +1,6 @@
 """Training a model with looks: what moves when, and what learns from whom."""
 
+import dataclasses
 from collections.abc import Iterable
 from unittest import mock
 
@@ -68,6 +69,13 @@ LOOK, FULL = {"look", "look's trunk", "look's stem"}, {"full", "trunk", "stem"}
 @pytest.mark.parametrize(("epoch", "parts"), [(0, FULL), (1, LOOK), (2, LOOK | FULL)])
 def test_each_period_moves_its_networks(epoch, parts):
     assert moved(epoch) == parts
+
+
+@pytest.mark.parametrize(("distill", "runs"), [(0.0, ("exit1",)), (0.5, ("exit1", "full"))])
+def test_the_full_network_is_run_beside_a_look_that_learns_only_where_it_teaches(distill, runs):
+    loss = dataclasses.replace(LOSS, distill=DistillConfig(weight=distill))
+    module = looking(loss=loss, schedule=STAGED)
+    assert module.schedule.runs(module.schedule.period_at(1)) == runs
 
 
 def test_first_features_of_every_trunk_can_be_frozen():

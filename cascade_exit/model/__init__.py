@@ -4,7 +4,7 @@ from cascade_exit.model.anchors import AnchorGrid
 from cascade_exit.model.cascade import CascadeDetector, State, exit_grids, images_by_size
 from cascade_exit.model.config import FULL, BackboneConfig, ExitConfig, FullConfig, LookConfig, ModelConfig
 from cascade_exit.model.costs import ExitCost, exit_costs
-from cascade_exit.model.decoding import DecodingConfig, Kept, decode, decode_kept
+from cascade_exit.model.decoding import DecodingConfig, Kept, decode, decode_exits, decode_kept
 from cascade_exit.model.digest import DIGEST_ANCHORS, Digest, make_digest, mean_confidence, mean_normalised_entropy
 from cascade_exit.model.exits import Look
 from cascade_exit.model.output import Detections, ExitOutput
@@ -31,6 +31,7 @@ __all__ = [
     "ModelConfig",
     "State",
     "decode",
+    "decode_exits",
     "decode_kept",
     "exit_costs",
     "exit_grids",

@@ -1,6 +1,7 @@
 """Settings of the network; all of them are stored in every checkpoint."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 from torchvision.models.mobilenetv3 import InvertedResidualConfig, _mobilenet_v3_conf
@@ -10,7 +11,7 @@ from cascade_exit.model.anchors import FIRST_STRIDE_PX, LEVELS
 from cascade_exit.model.attention import Attention
 
 Context = Literal["none", "logits", "features"]
-Refinement = Literal["fresh", "residual"]
+Refinement = Literal["fresh", "residual", "averaged"]
 FULL = "full"
 # The tensor that holds the images at the input's size.
 IMAGES = "images"
@@ -100,7 +101,8 @@ class ExitConfig:
         coarse_depth: inverted residuals on the pyramid's second level, for what large objects need.
         context: what it takes over from the exit before: nothing, its class logits, its features (of an exit on the
             trunk its branch, of a look its last map of stride 16).
-        refinement: "fresh" predicts anew, "residual" adds to the (detached) answer of the exit before.
+        refinement: "fresh" predicts anew, "residual" adds to the (detached) answer of the exit before, "averaged"
+            predicts anew and lets the exit before have a say in its detections' scores (see `average_with_earlier`).
     """
 
     after: int
@@ -134,8 +136,8 @@ class FullConfig:
     Attributes:
         context: as of an early exit: what it takes over from the exit before.
         refinement: as of an early exit.
-        top_down: gives the two finest levels, where small objects are looked for, what the next coarser one sees (Lin et
-            al., Feature Pyramid Networks, CVPR 2017).
+        top_down: gives the two finest levels, where small objects are looked for, what the next coarser one sees (Lin
+            et al., Feature Pyramid Networks, CVPR 2017).
     """
 
     context: Context = "none"
@@ -250,13 +252,21 @@ class ModelConfig:
         why = f"{[*self.looks][-1]} is a look, with anchors of its own" if self.looks else "there is no exit before it"
         if first.context == "logits":
             raise ValueError(f"{key}.context must be none or features: {why}")
-        if first.refinement != "fresh":
-            raise ValueError(f"{key}.refinement must be fresh: {why}")
+        if first.refinement == "residual" or (first.refinement == "averaged" and not self.looks):
+            wanted = "fresh or averaged" if self.looks else "fresh"
+            raise ValueError(f"{key}.refinement must be {wanted}: {why}")
 
     @property
     def image_sizes_px(self) -> dict[str, int]:
         """Side of the image that each network sees, by the name of its tensor: `images`, and `images_<look>`."""
         return {IMAGES: self.input.size_px} | {own_images(name): look.size_px for name, look in self.looks.items()}
+
+    @property
+    def averaged_with(self) -> dict[str, str]:
+        """The exit before, by the name of each exit that lets it have a say in its detections' scores."""
+        exits: dict[str, ExitConfig | FullConfig] = {**self.exits, FULL: self.full}
+        averaged = {name for name, exit_ in exits.items() if exit_.refinement == "averaged"}
+        return {name: before for before, name in pairwise(self.exit_names) if name in averaged}
 
     @property
     def exit_names(self) -> tuple[str, ...]:

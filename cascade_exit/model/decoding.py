@@ -1,5 +1,6 @@
 """From an exit's raw answer to detections: softmax, box decoding and NMS, vectorised over classes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,7 +11,10 @@ from torchvision.ops import nms
 
 from cascade_exit.data import InputConfig, boxes_to_original
 from cascade_exit.model.anchors import AnchorGrid
+from cascade_exit.model.averaging import average_with_earlier
 from cascade_exit.model.boxes import decode_boxes
+from cascade_exit.model.config import ModelConfig
+from cascade_exit.model.digest import Digest, make_digest
 from cascade_exit.model.output import Detections, ExitOutput
 from cascade_exit.model.probabilities import label_probabilities
 
@@ -49,7 +53,8 @@ class Kept(NamedTuple):
 
     Attributes:
         detections: best score first.
-        logits: class logits of the anchor that each detection came from.
+        logits: class logits of the anchor that each detection came from; averaged ones where the exit before has a
+            say.
     """
 
     detections: Detections
@@ -62,6 +67,7 @@ def decode(
     input_config: InputConfig,
     original_sizes: Int[Tensor, "batch 2"],
     config: DecodingConfig = DecodingConfig(),
+    earlier: Digest | None = None,
 ) -> list[Detections]:
     """Detections of every image of a batch, in pixels of the original images.
 
@@ -71,8 +77,33 @@ def decode(
         input_config: how images were brought to the input size.
         original_sizes: height and width of each original image.
         config: thresholds and counts.
+        earlier: what the exit before saw in the same images, where it has a say in the scores.
     """
-    return [kept.detections for kept in decode_kept(output, grid, input_config, original_sizes, config)]
+    return [kept.detections for kept in decode_kept(output, grid, input_config, original_sizes, config, earlier)]
+
+
+def decode_exits(
+    outputs: Mapping[str, ExitOutput],
+    grids: Mapping[str, AnchorGrid],
+    model: ModelConfig,
+    original_sizes: Int[Tensor, "batch 2"],
+    config: DecodingConfig = DecodingConfig(),
+) -> dict[str, list[Detections]]:
+    """Detections of every image of a batch at every exit; see `decode`.
+
+    Args:
+        outputs: answers of all exits, by name.
+        grids: the anchors of each exit.
+        model: says how images were brought to the input size, and which exits have a say in the scores of others.
+        original_sizes: height and width of each original image.
+        config: thresholds and counts.
+    """
+    averaged_with = model.averaged_with
+    earlier = {name: make_digest(outputs[before], grids[before]) for name, before in averaged_with.items()}
+    return {
+        name: decode(output, grids[name], model.input, original_sizes, config, earlier.get(name))
+        for name, output in outputs.items()
+    }
 
 
 def decode_kept(
@@ -81,6 +112,7 @@ def decode_kept(
     input_config: InputConfig,
     original_sizes: Int[Tensor, "batch 2"],
     config: DecodingConfig = DecodingConfig(),
+    earlier: Digest | None = None,
 ) -> list[Kept]:
     """As `decode`, with the logits that each detection came from."""
     kept = []
@@ -88,14 +120,22 @@ def decode_kept(
         # Image by image: the scores of a whole batch would not stay in the cache.
         scores = label_probabilities(output.class_logits[image])[:, 1:]
         best, boxes = _best_boxes(scores, output.box_deltas[image], grid, config)
+        found = Detections(boxes, best.scores, best.labels)
+        one = Kept(found, output.class_logits[image][best.anchors].float())
+        if earlier is not None:
+            one = _averaged(one, earlier.boxes[image], earlier.logits[image])
         height, width = (int(v) for v in original_size)
-        detections = Detections(
-            boxes=boxes_to_original(boxes, (height, width), input_config),
-            scores=best.scores,
-            labels=best.labels,
-        )
-        kept.append(Kept(detections, output.class_logits[image][best.anchors].float()))
+        boxes = boxes_to_original(one.detections.boxes, (height, width), input_config)
+        kept.append(Kept(one.detections._replace(boxes=boxes), one.logits))
     return kept
+
+
+def _averaged(kept: Kept, earlier_boxes: Tensor, earlier_logits: Tensor) -> Kept:
+    """Detections of one image, boxes in pixels of the input, as an earlier exit changes their scores and order."""
+    boxes, _, labels = kept.detections
+    scores, logits = average_with_earlier(boxes, kept.logits, labels, earlier_boxes, earlier_logits)
+    order = scores.sort(descending=True, stable=True).indices
+    return Kept(Detections(boxes[order], scores[order], labels[order]), logits[order])
 
 
 class _Candidates(NamedTuple):

@@ -40,7 +40,7 @@ class EarlyExit(nn.Module):
         self.head = Head(level_channels, grid.per_cell, labels, corrects=config.refinement == "residual")
         self.anchors = len(grid.boxes)
         # An exit that corrects another leaves the answers of the anchors that it does not look at.
-        self.background_logit = BACKGROUND_LOGIT if config.refinement == "fresh" else 0.0
+        self.background_logit = 0.0 if config.refinement == "residual" else BACKGROUND_LOGIT
         self.first_anchor = grid.cells[0] ** 2 * grid.per_cell if self.coarse else 0
 
     def forward(self, trunk_map: Tensor, finer: Tensor | None, context: Tensor | None) -> tuple[ExitOutput, Tensor]:

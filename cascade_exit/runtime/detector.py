@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from cascade_exit.data import ClassMap, image_tensor, read_image, resize_image
-from cascade_exit.model import FULL, CascadeDetector, Detections, ExitCost, decode, exit_costs
+from cascade_exit.model import FULL, CascadeDetector, Detections, ExitCost, decode_exits, exit_costs
 from cascade_exit.model.checkpoint import Checkpoint, read_checkpoint
 from cascade_exit.runs import Manifest, UserError
 from cascade_exit.runtime.exported import is_exported, read_exported
@@ -97,8 +97,8 @@ class Detector:
         resized = resize_image(pixels, self.checkpoint.model.input)
         size = torch.tensor([[pixels.shape[1], pixels.shape[2]]], device=self.device)
         outputs = self.network(self.fed(resized[None]))
-        settings = self.checkpoint.model.input, size, self.checkpoint.decoding
-        return {name: decode(output, self.network.grids[name], *settings)[0] for name, output in outputs.items()}
+        found = decode_exits(outputs, self.network.grids, self.checkpoint.model, size, self.checkpoint.decoding)
+        return {name: of_exit[0] for name, of_exit in found.items()}
 
 
 def _usable(device: str | torch.device) -> torch.device:

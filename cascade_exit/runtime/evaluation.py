@@ -6,7 +6,7 @@ from rich.progress import track
 
 from cascade_exit.data import CocoSet, EvaluationBatchSampler, ImageStore, evaluation_loader
 from cascade_exit.evaluation import ExitAP, ImageTruth
-from cascade_exit.model import decode
+from cascade_exit.model import decode_exits
 from cascade_exit.runtime.detector import Detector
 
 
@@ -43,9 +43,6 @@ def detect_set(
     ):
         outputs = detector.network(detector.fed(batch.images))
         sizes = batch.original_sizes.to(detector.device)
-        found = {
-            name: decode(output, detector.network.grids[name], checkpoint.model.input, sizes, checkpoint.decoding)
-            for name, output in outputs.items()
-        }
+        found = decode_exits(outputs, detector.network.grids, checkpoint.model, sizes, checkpoint.decoding)
         metric.update(batch.image_ids, found)
     return metric

@@ -16,7 +16,7 @@ from cascade_exit.trace import Trace
 
 NEAR_THRESHOLD = 1e-4
 BOX_PX = 0.01
-SCORE = 1e-5
+SCORE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Kept:
         exits_equal: images that stopped where the trace says.
         near_threshold: images that stopped elsewhere because a rule's value is within 1e-4 of its threshold.
         detections: compared.
-        cut_off: detections of one side alone, whose score is within 1e-5 of the lowest that is kept.
+        cut_off: detections of one side alone, whose score is within 1e-4 of the lowest that is kept.
         max_box_difference_px: over all coordinates of all boxes that both sides have.
     """
 

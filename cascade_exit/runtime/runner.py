@@ -67,7 +67,10 @@ class Runner:
         self.class_map, self.exit_names = self.detector.class_map, self.detector.exit_names
         self._check_policy()
         compared = {before for before, name in pairwise(self.exit_names) if policy.compares(name)}
-        self._digested = {*policy.rules, *compared}
+        # Whoever may leave at an exit takes along what the exit before had a say in.
+        averaged_with = self.detector.checkpoint.model.averaged_with
+        self._averaged = averaged_with.keys() & {*policy.rules, FULL}
+        self._digested = {*policy.rules, *compared, *(averaged_with[name] for name in self._averaged)}
         network = self.detector.network
         self._answering, self._running = (of({*self._digested, FULL}) for of in (network.answering, network.running))
         self._drift = DriftMonitor(policy)
@@ -142,7 +145,8 @@ class Runner:
             digest = make_digest(output, network.grids[name]) if name in self._digested or with_digest else None
             stops = self._stops(name, digest, previous, len(places))
             leave, stay = (mask.nonzero()[:, 0] for mask in (stops, ~stops))
-            stopped = self._leave(name, output, digest if with_digest else None, leave, sizes[places[leave]])
+            earlier = previous.of(leave) if previous is not None and name in self._averaged else None
+            stopped = self._leave(name, output, digest if with_digest else None, earlier, leave, sizes[places[leave]])
             found.update(zip(places[leave].tolist(), stopped, strict=True))
             if not len(stay):
                 break
@@ -158,7 +162,13 @@ class Runner:
         return torch.full((images,), name == FULL, device=self.detector.device)
 
     def _leave(
-        self, name: str, output: ExitOutput, digest: Digest | None, leave: Tensor, sizes: Tensor
+        self,
+        name: str,
+        output: ExitOutput,
+        digest: Digest | None,
+        earlier: Digest | None,
+        leave: Tensor,
+        sizes: Tensor,
     ) -> list[Stopped]:
         """What the images that leave at an exit take along."""
         if not len(leave):
@@ -167,7 +177,7 @@ class Runner:
         checkpoint, index = self.detector.checkpoint, self.exit_names.index(name)
         answers = ExitOutput(*(part[leave] for part in output))
         grid, input_config = self.detector.network.grids[name], checkpoint.model.input
-        kept = decode_kept(answers, grid, input_config, sizes, checkpoint.decoding)
+        kept = decode_kept(answers, grid, input_config, sizes, checkpoint.decoding, earlier)
         stopped = [
             Stopped(
                 name,

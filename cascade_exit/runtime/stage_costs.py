@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from cascade_exit.model import FULL, decode_kept, make_digest
+from cascade_exit.model import FULL, Digest, decode_kept, make_digest
 from cascade_exit.runs import Machine, SchemaError, UserError, atomic_write_json, build, this_machine, to_plain
 from cascade_exit.runtime.detector import Detector
 from cascade_exit.runtime.runner import Runner, calibrated
@@ -77,7 +77,7 @@ class ExitTiming:
         decide: the digest, and the policy's decision where a policy was timed; none at full.
         decode: boxes, NMS and, with a policy, calibrated scores.
         leaving: of an image that leaves here: every stage, answer and decision up to here, and decoding here.
-        builds_on_previous: its answer needs the answer of the exit before.
+        builds_on_previous: its answer, or the scores of its detections, need the answer of the exit before.
         apart: nothing builds on its stage, so an image that is not asked here passes it by.
     """
 
@@ -256,7 +256,10 @@ def _time_one_pass(subject: Detector | Runner, images: Tensor) -> Float[np.ndarr
     detector = subject.detector if isinstance(subject, Runner) else subject
     network, checkpoint = detector.network, detector.checkpoint
     sizes = torch.tensor([images.shape[-2:]] * len(images), device=detector.device)
-    times_ms, previous = np.zeros((len(network.exit_names), 4)), None
+    averaged = checkpoint.model.averaged_with
+    times_ms = np.zeros((len(network.exit_names), 4))
+    previous: Digest | None = None
+    digest: Digest | None = None
     clock = _Clock(detector.device)
     state = network.start(detector.fed(images))
     for row, name in zip(times_ms, network.exit_names, strict=True):
@@ -268,12 +271,13 @@ def _time_one_pass(subject: Detector | Runner, images: Tensor) -> Float[np.ndarr
             digest = make_digest(output, network.grids[name])
             if policy is not None:
                 policy.stops(name, digest, previous).any().item()
-            row[DECIDE], previous = clock.lap_ms(), digest
-        kept = decode_kept(output, network.grids[name], checkpoint.model.input, sizes, checkpoint.decoding)
+            row[DECIDE] = clock.lap_ms()
+        earlier = previous if name in averaged else None
+        kept = decode_kept(output, network.grids[name], checkpoint.model.input, sizes, checkpoint.decoding, earlier)
         if policy is not None:
             for one in kept:
                 calibrated(policy, name, one.detections, one.logits)
-        row[DECODE] = clock.lap_ms()
+        row[DECODE], previous = clock.lap_ms(), digest
     return times_ms
 
 
@@ -290,7 +294,8 @@ def _summary(
             decide=None if name == FULL else Timing.of(samples_ms[:, index, DECIDE]),
             decode=Timing.of(samples_ms[:, index, DECODE]),
             leaving=Timing.of(leaving[:, index]),
-            builds_on_previous=len(detector.network.answering({name})) > 1,
+            builds_on_previous=len(detector.network.answering({name})) > 1
+            or name in detector.checkpoint.model.averaged_with,
             apart=name not in detector.network.running({FULL}),
         )
         for index, name in enumerate(detector.exit_names)

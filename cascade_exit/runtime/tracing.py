@@ -81,8 +81,10 @@ def _answers(detector: Detector, batch: Batch) -> list[tuple[str, list[Kept], Di
     checkpoint, grids = detector.checkpoint, detector.network.grids
     outputs = detector.network(detector.fed(batch.images))
     settings = checkpoint.model.input, batch.original_sizes.to(detector.device), checkpoint.decoding
+    digests = {name: make_digest(output, grids[name]) for name, output in outputs.items()}
+    earlier = {name: digests[before] for name, before in checkpoint.model.averaged_with.items()}
     return [
-        (name, decode_kept(output, grids[name], *settings), make_digest(output, grids[name]))
+        (name, decode_kept(output, grids[name], *settings, earlier.get(name)), digests[name])
         for name, output in outputs.items()
     ]
 

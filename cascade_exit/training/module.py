@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cascade_exit.data import Batch, BatchAugmenter
 from cascade_exit.losses import CascadeCriterion
-from cascade_exit.model import CascadeDetector, Detections, ExitOutput, decode, mean_confidence
+from cascade_exit.model import CascadeDetector, Detections, ExitOutput, decode_exits, mean_confidence
 from cascade_exit.runs import to_plain
 from cascade_exit.training.config import TrainerConfig, TrainingConfig
 from cascade_exit.training.schedule import Schedule
@@ -74,16 +74,16 @@ class CascadeModule(pl.LightningModule):
         """What every exit says about one batch; the callbacks judge it."""
         outputs: dict[str, ExitOutput] = self.detector(batch.images.contiguous(memory_format=self.memory_format))
         return {
-            "detections": {name: self._decode(name, output, batch.original_sizes) for name, output in outputs.items()},
+            "detections": self._decode(outputs, batch.original_sizes),
             "confidence": {name: mean_confidence(output.class_logits) for name, output in outputs.items()},
         }
 
-    def _decode(self, name: str, output: ExitOutput, original_sizes: Tensor) -> list[Detections]:
+    def _decode(self, outputs: dict[str, ExitOutput], original_sizes: Tensor) -> dict[str, list[Detections]]:
         # On the CPU: post-processing is hundreds of tiny steps whose sizes depend on the values before, and a GPU
         # would be waited for at each of them.
-        output = ExitOutput(output.class_logits.cpu(), output.box_deltas.cpu())
-        grid, input_config = self.detector.grids[name], self.detector.config.input
-        return decode(output, grid, input_config, original_sizes.cpu(), self.config.decoding)
+        outputs = {name: ExitOutput(*(part.cpu() for part in output)) for name, output in outputs.items()}
+        model = self.detector.config
+        return decode_exits(outputs, self.detector.grids, model, original_sizes.cpu(), self.config.decoding)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with the trunks in groups of their own, and the schedule's learning rate."""

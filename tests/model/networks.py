@@ -119,6 +119,15 @@ VARIANTS = {
     "looks": ({"exit2": ExitConfig(8, channels=16)}, FullConfig(refinement="residual"), NARROW, SIZE_PX, 0, LOOKS),
     # The full exit takes over what the look saw.
     "handed on": ({}, FullConfig(context="features"), NARROW, SIZE_PX, 0, LOOKS),
+    # The full exit lets the look have a say in its scores, exit 2 on the trunk likewise.
+    "averaged": (
+        {"exit2": ExitConfig(8, channels=16, refinement="averaged")},
+        FullConfig(refinement="averaged"),
+        NARROW,
+        SIZE_PX,
+        0,
+        LOOKS,
+    ),
     "top down": ({}, FullConfig(top_down=True)),
     # Little, with everything that an exit can take over from another.
     "short": ({"exit1": ExitConfig(3, channels=16)}, FullConfig(context="features", refinement="residual"), SHORT),

@@ -71,6 +71,7 @@ def changed_row(index: int, place: int, value: object) -> tuple:
             "full.context must be none: there is no exit before it",
         ),
         (ModelConfig, {"full": FullConfig(refinement="residual")}, "full.refinement must be fresh: there is no exit"),
+        (ModelConfig, {"full": FullConfig(refinement="averaged")}, "full.refinement must be fresh: there is no exit"),
         (
             ModelConfig,
             {"exits": {"exit1": ExitConfig(8, pyramid=False)}, "full": FullConfig(refinement="residual")},

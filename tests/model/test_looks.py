@@ -180,7 +180,7 @@ LATER = {"exit2": ExitConfig(8)}
         ({"looks": LOOKS, "full": FullConfig("logits")}, r"full\.context must be none or features: exit1 is a look"),
         (
             {"looks": LOOKS, "full": FullConfig(refinement="residual")},
-            r"full\.refinement must be fresh: exit1 is a look",
+            r"full\.refinement must be fresh or averaged: exit1 is a look",
         ),
         (
             {"looks": LOOKS, "exits": {"exit2": ExitConfig(8, context="logits")}},

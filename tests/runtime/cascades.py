@@ -70,15 +70,18 @@ def trace(name: str = "plain", precise: bool = True) -> Trace:
     # Only here: cached networks that were made in this mode would be of no use to other tests.
     with torch.inference_mode():
         outputs = one.network(images.contiguous(memory_format=torch.channels_last))
+    digests = {exit_name: make_digest(output, one.network.grids[exit_name]) for exit_name, output in outputs.items()}
+    earlier = {exit_name: digests[before] for exit_name, before in one.checkpoint.model.averaged_with.items()}
     for exit_name, output in outputs.items():
-        kept = decode_kept(output, one.network.grids[exit_name], one.checkpoint.model.input, sizes)
+        grid, model = one.network.grids[exit_name], one.checkpoint.model
+        kept = decode_kept(output, grid, model.input, sizes, earlier=earlier.get(exit_name))
         table = DetectionTable(
             np.cumsum([0, *(len(part.logits) for part in kept)]),
             *(torch.cat([part.detections[column] for part in kept]).numpy() for column in range(3)),
             torch.cat([part.logits for part in kept]).numpy(),
         )
         quality = Quality(nothing, nothing, nothing.astype(int))
-        exits[exit_name] = ExitTrace(table, make_digest(output, one.network.grids[exit_name]), quality)
+        exits[exit_name] = ExitTrace(table, digests[exit_name], quality)
     header = TraceHeader(MODEL, "none", "calibrate", CLASSES, one.exit_names, 0.3, dict.fromkeys(one.exit_names, 1))
     none = np.zeros(0)
     truth = tuple(

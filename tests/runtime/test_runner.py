@@ -33,6 +33,7 @@ RULES = {
     "three": {"exit1": ("top_mean", 0.3), "exit2": ("certainty", 0.4), "exit3": ("agreement", 0.5)},
     "early": {"exit1": ("max_score", 0.5), "exit2": ("certainty", 0.3)},
     "looks": {"exit1": ("mid_scores", 0.4), "exit2": ("agreement", 0.5)},
+    "averaged": {"exit1": ("mid_scores", 0.4), "exit2": ("agreement", 0.5)},
 }
 EVERYTHING, NOTHING = ThresholdRule("max_score", -1.0), ThresholdRule("max_score", 2.0)
 
@@ -107,6 +108,8 @@ SCENES = {
     "none": ("chained", {"exit1": NOTHING, "exit2": NOTHING}),
     "no rule": ("three", {}),
     "a look": ("looks", some_stop("looks")),
+    "averaged scores": ("averaged", some_stop("averaged")),
+    "averaged with an exit without a rule": ("averaged", some_stop("averaged", "exit1")),
     "a look passed by": ("looks", {"exit2": some_stop("looks")["exit1"]}),
 }
 

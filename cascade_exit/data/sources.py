@@ -92,7 +92,12 @@ def open_images(sets: Iterable[CocoSet], config: DataConfig, progress: bool = Fa
     """
     store = ImageStore(config.cache)
     records = {record.path: record for coco_set in sets for record in coco_set.records}
-    check_images(list(records.values()), store, config.check, max(1, config.workers), progress)
+    try:
+        check_images(list(records.values()), store, config.check, max(1, config.workers), progress)
+    except UserError as error:
+        if config.name == "coco_subset":
+            raise UserError(f"{error}; data.build=true fetches what is missing or broken") from error
+        raise
     return store
 
 

@@ -1,3 +1,4 @@
+import threading
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +8,10 @@ import pytest
 from pycocotools.coco import COCO
 
 from cascade_exit.data import ROLES, load_roles, open_images
-from cascade_exit.data.coco_subset import build_subset
+from cascade_exit.data.coco_subset import DownloadConfig, build_subset
+from cascade_exit.data.coco_subset.config import ANNOTATIONS_SHA256
+from cascade_exit.data.coco_subset.fetch import Fetcher
+from cascade_exit.data.coco_subset.images import WantedImage
 from cascade_exit.runs.errors import UserError
 
 from .coco_place import Place
@@ -256,11 +260,76 @@ def test_an_archive_leaves_nothing_but_the_two_files(place: Place, tmp_path: Pat
     ]
 
 
-def test_a_name_that_leads_out_of_the_folder_is_refused(place: Place) -> None:
-    place.coco["train2017"]["images"][0]["file_name"] = "../../evil.jpg"
+@pytest.mark.parametrize("name", ["../../evil.jpg", "..", "a\0.jpg", "a" * 300 + ".jpg"])
+def test_a_name_that_leads_out_of_the_folder_or_is_none_is_refused(place: Place, name: str) -> None:
+    place.coco["train2017"]["images"][0]["file_name"] = name
     place.web.files[ARCHIVE] = archive(place.coco)
     with pytest.raises(UserError, match="image id 1: 'file_name' must be the name of a file"):
         place.build()
+
+
+def test_room_for_all_of_it_is_checked_before_the_archive(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "cascade_exit.data.coco_subset.space.shutil.disk_usage", lambda _: type("Usage", (), {"free": 725_000_000})
+    )
+    # 0.722 GB of annotations, and 53 images: a quarter of all are negatives.
+    message = (
+        r"COCO's annotations and up to 53 images needs 0.73 GB and the disk has 0.72 GB left: make room, or choose"
+    )
+    with pytest.raises(UserError, match=message):
+        place.build()
+    assert place.web.requests == []
+
+
+def test_images_come_several_at_a_time(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    together = threading.Barrier(place.config.download.parallel, timeout=20)
+    waiting, bring = iter(range(place.config.download.parallel)), WantedImage.bring
+
+    def bring_together(image: WantedImage, fetcher: Fetcher) -> None:
+        if next(waiting, None) is not None:
+            together.wait()  # never passed by less threads than may fetch
+        bring(image, fetcher)
+
+    monkeypatch.setattr(WantedImage, "bring", bring_together)
+    place.build()
+    place.assert_whole()
+
+
+def test_the_checksum_of_coco_s_own_archive_is_known(place: Place) -> None:
+    assert DownloadConfig().known_sha256 == ANNOTATIONS_SHA256
+    assert DownloadConfig(annotations_sha256="0" * 64).known_sha256 == "0" * 64
+    assert place.config.download.known_sha256 is None
+
+
+def test_a_broken_annotation_file_of_the_set_is_made_again(place: Place) -> None:
+    place.build()
+    path = place.root / "annotations" / "test.json"
+    whole = path.read_bytes()
+    for broken in (whole[:1000], whole.replace(b'"height":', b'"height":1', 1)):
+        path.write_bytes(broken)
+        place.build(verify=True)
+        assert path.read_bytes() == whole
+    place.assert_whole()
+
+
+def test_a_broken_annotation_file_of_coco_is_fetched_again(place: Place, tmp_path: Path) -> None:
+    place.build()
+    path = place.downloads / "annotations" / "instances_val2017.json"
+    path.write_bytes(path.read_bytes()[:1000])
+    place.root = tmp_path / "another"
+    with pytest.raises(
+        UserError, match=r"instances_val2017.json: is broken JSON .*; data.build=true fetches it again$"
+    ):
+        place.build()
+    place.build(verify=True)
+    place.assert_whole()
+
+
+def test_who_finds_an_image_missing_is_told_what_fetches_it(place: Place) -> None:
+    place.build()
+    sorted(place.downloads.rglob("*.jpg"))[0].unlink()
+    with pytest.raises(UserError, match=r"does not exist.*; data.build=true fetches what is missing or broken$"):
+        open_images(load_roles(place.data()).values(), place.data())
 
 
 def test_room_is_checked_before_the_images(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,6 +48,25 @@ def test_a_folder_that_is_used_in_place_must_be_complete(place: Place, tmp_path:
         place.build(coco_root=str(tmp_path / "theirs"))
 
 
+def test_images_of_a_folder_used_in_place_are_looked_at_where_asked(place: Place, tmp_path: Path) -> None:
+    unpack(tmp_path / "theirs", place.coco)
+    place.config = replace(place.config, coco_root=str(tmp_path / "theirs"))
+    place.build()
+    entry = place.role("train")["images"][0]
+    broken = tmp_path / "theirs" / entry["file_name"]
+    broken.write_bytes(broken.read_bytes()[:-200])
+    place.build()
+    with pytest.raises(UserError, match=rf"1 of \d+ images are broken, the first is {broken} \(.*never written to"):
+        place.build(verify=True)
+
+
+def test_a_set_that_was_never_chosen_leaves_its_folder_to_other_settings(place: Place) -> None:
+    with pytest.raises(UserError, match="has no class 'sofaa'"):
+        place.build(classes=("chair", "sofaa"))
+    place.build()
+    place.assert_whole()
+
+
 def test_a_folder_of_coco_s_own_is_no_place_for_a_set(place: Place, tmp_path: Path) -> None:
     unpack(tmp_path / "theirs", place.coco)
     with pytest.raises(UserError, match="is a folder of COCO's own; give it as data.subset.coco_root="):

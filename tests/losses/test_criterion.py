@@ -7,6 +7,7 @@ from cascade_exit.losses import (
     CascadeCriterion,
     DistillConfig,
     DiversityConfig,
+    FocalConfig,
     LossConfig,
     cascade_loss,
     distill_loss,
@@ -199,3 +200,22 @@ def test_descent_on_the_total_lowers_every_exits_loss() -> None:
         optimizer.step()
     after = apply(answers, TARGETS).terms
     assert all(after[name] < 0.7 * before[name] for name in before if "/" in name)
+
+
+@pytest.mark.parametrize("iou", [0.2, 0.3])
+def test_anchors_are_matched_at_the_iou_asked_for(iou: float) -> None:
+    answers = outputs(("full",))
+    found = criterion(LossConfig({"full": 1.0}, matcher_iou=iou, **OFF), ("full",))(answers, TARGETS).total
+    matches = match_anchors(TARGETS, ANCHORS, iou)
+    torch.testing.assert_close(found, sum(multibox_loss(answers["full"], matches, TARGETS, ANCHORS).values()))
+    assert abs(found - multibox(answers["full"])) > 1e-3  # what 0.5 gives
+
+
+def test_focal_loss_is_that_of_the_configuration() -> None:
+    answers, focal = outputs(("full",)), FocalConfig(gamma=0.5, alpha=0.75)
+    config = LossConfig({"full": 1.0}, classification="focal", focal=focal, **OFF)
+    found = criterion(config, ("full",))(answers, TARGETS).total
+    matches = match_anchors(TARGETS, ANCHORS, 0.5)
+    expected = sum(multibox_loss(answers["full"], matches, TARGETS, ANCHORS, focal=focal).values())
+    torch.testing.assert_close(found, expected)
+    assert abs(found - multibox(answers["full"])) > 1e-3

@@ -9,7 +9,7 @@ import torch
 from torchvision.transforms import Normalize
 
 from cascade_exit.data import InputConfig
-from cascade_exit.model import BackboneConfig, CascadeDetector, ExitConfig, FullConfig, ModelConfig
+from cascade_exit.model import AnchorGrid, BackboneConfig, CascadeDetector, ExitConfig, FullConfig, ModelConfig
 from cascade_exit.model.attention import CBAM
 from cascade_exit.model.head import OBJECT_PRIOR
 
@@ -327,3 +327,10 @@ def test_top_down_gives_each_of_the_two_finest_levels_what_the_coarser_one_sees(
     first = plain[0] + projected(weights[1], second, plain[0].shape[-1])
     for got, expected in zip(given, [first, second, *plain[2:]], strict=True):
         torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_anchors_have_the_scales_asked_for():
+    scales = (0.1, 0.27, 0.44, 0.61, 0.78, 0.95, 1.0)
+    model = CascadeDetector(ModelConfig(InputConfig(size_px=SIZE_PX), NARROW, anchor_scales=scales), CLASSES)
+    assert torch.equal(model.grid.boxes, AnchorGrid(SIZE_PX, scales).boxes)
+    assert not torch.equal(model.grid.boxes, AnchorGrid(SIZE_PX).boxes)

@@ -148,3 +148,11 @@ def test_nothing_is_claimed_of_a_class_with_few_boxes() -> None:
     claims = figures["class_claims"]
     assert not any("thing2" in claims["early"][side] for side in ("above", "below"))
     assert "class_drop" not in figures  # one class has no spread
+
+
+def test_many_boxes_in_few_groups_are_few(trace: Trace, choice: np.ndarray) -> None:
+    """Ninety images of nine videos tell no more than nine."""
+    one = analysed(trace, choice)
+    assert not any(found["few"] for found in analyse_classes(one)["classes"].values())
+    videos = replace(one, groups=tuple(str(place // 10) for place in range(len(trace))))
+    assert all(found["few"] for found in analyse_classes(videos)["classes"].values())

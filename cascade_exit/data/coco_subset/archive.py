@@ -7,11 +7,15 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+from cascade_exit.data.annotation_file import read_annotation_file
 from cascade_exit.data.coco_subset.config import PARTS, DownloadConfig
 from cascade_exit.data.coco_subset.fetch import BrokenFile, Fetcher
 from cascade_exit.data.coco_subset.space import require_space
 from cascade_exit.runs.atomic import atomic_path
+from cascade_exit.runs.errors import UserError
 
+# The archive, and the two instance files that come out of it.
+ANNOTATIONS_BYTES = 252_907_541 + 469_000_000
 _BLOCK_BYTES = 1 << 20
 
 
@@ -20,10 +24,26 @@ def instance_file(folder: Path, part: str) -> Path:
     return folder / "annotations" / f"instances_{part}.json"
 
 
+def archive_file(folder: Path, config: DownloadConfig) -> Path:
+    """Where a COCO folder has the archive until it is unpacked."""
+    return folder / "annotations" / Path(config.annotations_url).name
+
+
+def has_instances(folder: Path, readable: bool) -> bool:
+    """Whether a COCO folder has both instance files, and, where that is asked, whether they can be read."""
+    files = [instance_file(folder, part) for part in PARTS]
+    if not all(file.is_file() for file in files):
+        return False
+    try:
+        return not readable or all(read_annotation_file(file, without="segmentation") for file in files)
+    except UserError:
+        return False
+
+
 def fetch_instances(
     folder: Path, config: DownloadConfig, fetcher: Fetcher, report: Callable[[int, int | None], object]
 ) -> None:
-    """Brings the two instance files into a COCO folder, if they are not there; the archive does not stay.
+    """Brings the two instance files into a COCO folder, with the archive beside them.
 
     Args:
         folder: The COCO folder.
@@ -34,19 +54,17 @@ def fetch_instances(
     Raises:
         UserError: The archive cannot be fetched, is not what it should be, or there is no room for it.
     """
-    archive = folder / "annotations" / Path(config.annotations_url).name
-    if not all(instance_file(folder, part).is_file() for part in PARTS):
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        fetcher.fetch(config.annotations_url, archive, lambda path: _unpack(path, folder, config), report)
-    archive.unlink(missing_ok=True)
+    archive = archive_file(folder, config)
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    fetcher.fetch(config.annotations_url, archive, lambda path: _unpack(path, folder, config), report)
 
 
 def _unpack(archive: Path, folder: Path, config: DownloadConfig) -> None:
     """Writes the two members to names of our own, whatever else the archive holds; their checksums are verified."""
-    if config.annotations_sha256 is not None:
+    if config.known_sha256 is not None:
         found = _sha256(archive)
-        if found != config.annotations_sha256:
-            raise BrokenFile(f"SHA-256 is {found}, expected {config.annotations_sha256}")
+        if found != config.known_sha256:
+            raise BrokenFile(f"SHA-256 is {found}, expected {config.known_sha256}")
     try:
         with zipfile.ZipFile(archive) as held:
             members = {part: held.getinfo(f"annotations/instances_{part}.json") for part in PARTS}

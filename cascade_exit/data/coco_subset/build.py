@@ -18,10 +18,16 @@ from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progres
 from cascade_exit.data.annotation_file import read_annotation_file
 from cascade_exit.data.class_map import ClassMap
 from cascade_exit.data.coco_set import read_coco
-from cascade_exit.data.coco_subset.archive import fetch_instances, instance_file
+from cascade_exit.data.coco_subset.archive import (
+    ANNOTATIONS_BYTES,
+    archive_file,
+    fetch_instances,
+    has_instances,
+    instance_file,
+)
 from cascade_exit.data.coco_subset.config import PARTS, SubsetConfig
 from cascade_exit.data.coco_subset.fetch import Fetcher
-from cascade_exit.data.coco_subset.images import MEAN_IMAGE_BYTES, WantedImage, bring_images
+from cascade_exit.data.coco_subset.images import MEAN_IMAGE_BYTES, WantedImage, bring_images, broken_images
 from cascade_exit.data.coco_subset.parts import Part
 from cascade_exit.data.coco_subset.record import RECORD, VERSION, is_finished, read_record
 from cascade_exit.data.coco_subset.selection import choose, cut
@@ -33,6 +39,12 @@ from cascade_exit.runs.identity import identity_of
 from cascade_exit.runs.lock import hold_lock
 
 _SHOWN_PROBLEMS = 5
+# An image may count for several classes: the default set holds two thirds of what its classes would hold one by one.
+_SHARE_OF_OTHERS = 0.65
+_IN_PLACE = (
+    "a folder that is used in place is never written to: complete it, or leave data.subset.coco_root out to have what "
+    "is needed fetched"
+)
 
 
 def build_subset(root: Path, config: SubsetConfig, verify: bool = False, progress: bool = False) -> Path:
@@ -55,7 +67,7 @@ def build_subset(root: Path, config: SubsetConfig, verify: bool = False, progres
         root.mkdir(parents=True, exist_ok=True)
         with hold_lock(root, wait=True):
             if not is_finished(root, config) or verify:
-                _Build(root, config, progress).run()
+                _Build(root, config, verify, progress).run()
     return root
 
 
@@ -65,13 +77,16 @@ class _Build:
     Args:
         root: Folder of the set.
         config: What it consists of.
+        verify: Believe nothing that is there without looking at it.
         progress: Show what is being done.
     """
 
-    def __init__(self, root: Path, config: SubsetConfig, progress: bool) -> None:
-        self._root, self._config = root, config
+    def __init__(self, root: Path, config: SubsetConfig, verify: bool, progress: bool) -> None:
+        self._root, self._config, self._verify = root, config, verify
         self._console = Console(stderr=True, soft_wrap=True, highlight=False, quiet=not progress)
-        self._record = read_record(root) or {"version": VERSION, "settings": identity_of(config), "chosen": None}
+        record = read_record(root)
+        fresh = {"version": VERSION, "settings": identity_of(config), "chosen": None}
+        self._record = record if record and record["chosen"] else fresh
 
     def run(self) -> None:
         """Chooses, fetches, and says so in the record."""
@@ -96,23 +111,17 @@ class _Build:
 
     def _choose(self) -> None:
         """Writes the annotation file of each role, unless they are there."""
-        if self._record["chosen"] and all(_role_file(self._root, role).is_file() for role in ROLES):
+        if self._record["chosen"] and self._has_roles():
             return
         folder, config = self._config.images, self._config
         if not config.coco_root:
-            with self._bar("Fetching COCO's annotations", DownloadColumn()) as (bar, task):
-                fetch_instances(
-                    folder,
-                    config.download,
-                    Fetcher(config.download),
-                    lambda done, total: bar.update(task, completed=done, total=total),
-                )
+            self._bring_annotations()
         roles: dict[Role, Any] = {}
         unusable: dict[str, list[int]] = {}
         short: list[str] = []
         for name in PARTS:
             self._console.print(f"Reading {instance_file(folder, name)}")
-            part = Part.read(instance_file(folder, name), name, ClassMap(config.classes))
+            part = self._read(name)
             ids, scarce = _ids_by_role(part, config)
             unusable[name], short = part.unusable, short + scarce
             for role, members in ids.items():
@@ -125,6 +134,46 @@ class _Build:
         self._console.print(f"{self._root}: {sum(facts['images'] for facts in roles.values()):,} images ({counts})")
         for line in short:
             self._console.print(f"Fewer than asked for: {line}")
+
+    def _read(self, name: str) -> Part:
+        folder, config = self._config.images, self._config
+        try:
+            return Part.read(instance_file(folder, name), name, ClassMap(config.classes))
+        except UserError as error:
+            if config.coco_root or has_instances(folder, readable=True):
+                raise
+            raise UserError(f"{error}; data.build=true fetches it again") from error
+
+    def _has_roles(self) -> bool:
+        """Whether each role has its file, and, where that is to be looked at, the one that was written for it."""
+        if not all(_role_file(self._root, role).is_file() for role in ROLES):
+            return False
+        chosen: dict[str, Any] = self._record["chosen"]  # type: ignore[assignment]
+        try:
+            return not self._verify or all(
+                self._facts(role, read_annotation_file(_role_file(self._root, role))) == chosen["roles"].get(role)
+                for role in ROLES
+            )
+        except UserError:
+            return False
+
+    def _bring_annotations(self) -> None:
+        folder, config = self._config.images, self._config
+        if not has_instances(folder, readable=self._verify):
+            images = _SHARE_OF_OTHERS * len(config.classes) * config.images_per_class / (1 - config.negatives)
+            require_space(
+                folder,
+                ANNOTATIONS_BYTES + round(images) * MEAN_IMAGE_BYTES,
+                f"COCO's annotations and about {images:,.0f} images",
+            )
+            with self._bar("Fetching COCO's annotations", DownloadColumn()) as (bar, task):
+                fetch_instances(
+                    folder,
+                    config.download,
+                    Fetcher(config.download),
+                    lambda done, total: bar.update(task, completed=done, total=total),
+                )
+        archive_file(folder, config.download).unlink(missing_ok=True)  # also where its end was cut off
 
     def _facts(self, role: Role, content: dict[str, Any]) -> dict[str, Any]:
         """Counts of a role, and its fingerprint as runs have it."""
@@ -156,9 +205,16 @@ class _Build:
         if missing:
             raise UserError(
                 f"data.subset.coco_root={self._config.coco_root}: {len(missing):,} of {len(wanted):,} images are not"
-                f" there, the first is {missing[0]}; a folder that is used in place is never written to: complete it,"
-                " or leave data.subset.coco_root out to have what is needed fetched"
+                f" there, the first is {missing[0]}; {_IN_PLACE}"
             )
+        if self._verify:
+            with self._bar("Looking at images", MofNCompleteColumn(), len(wanted)) as (bar, task):
+                problems = broken_images(wanted, self._config.download.parallel, lambda: bar.advance(task))
+            if problems:
+                total = f"{len(problems):,} of {len(wanted):,} images are broken"
+                raise UserError(
+                    f"data.subset.coco_root={self._config.coco_root}: {total}, the first is {problems[0]}; {_IN_PLACE}"
+                )
 
     def _bring_images(self) -> None:
         config, wanted = self._config, self._wanted()

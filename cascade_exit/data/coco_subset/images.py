@@ -3,6 +3,7 @@
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +59,22 @@ class WantedImage:
             if self.url is None:
                 raise UserError(f"{self.path}: is missing or broken, and the annotations name no coco_url") from None
             fetcher.fetch(self.url, self.path, self.check)
+
+
+def broken_images(wanted: Sequence[WantedImage], parallel: int, advance: Callable[[], object]) -> list[str]:
+    """Looks at images that are there, to their last pixel; a line for each that is broken, in their order."""
+
+    def look(image: WantedImage) -> str | None:
+        try:
+            image.check(image.path)
+        except BrokenFile as error:
+            return f"{image.path} ({error})"
+        finally:
+            advance()
+        return None
+
+    with ThreadPoolExecutor(parallel) as pool:
+        return [line for line in pool.map(look, wanted) if line is not None]
 
 
 def bring_images(

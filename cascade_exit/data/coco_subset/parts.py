@@ -12,6 +12,8 @@ from cascade_exit.data.coco_subset.selection import Candidate
 from cascade_exit.data.problems import refuse
 
 _Entry = dict[str, Any]
+# Of the file systems in use; what is fetched lies under a longer name until it is whole.
+_LONGEST_NAME_BYTES = 200
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Part:
         problems += [
             f"image id {key}: 'file_name' must be the name of a file, got {entry['file_name']!r}"
             for key, entry in images.items()
-            if Path(entry["file_name"]).name != entry["file_name"]
+            if not _is_a_name(entry["file_name"])
         ]
         refuse(problems, "item(s)", where=f"{path}: ")
         objects: dict[int, list[_Entry]] = {key: [] for key in images}
@@ -108,3 +110,8 @@ class Part:
             "annotations": [entry for key in kept for entry in self.objects[key]],
             "categories": self.categories,
         }
+
+
+def _is_a_name(text: str) -> bool:
+    """Whether a text can be the name of a file and names nothing outside its folder."""
+    return Path(text).name == text and text != ".." and "\0" not in text and len(text.encode()) <= _LONGEST_NAME_BYTES

@@ -22,7 +22,7 @@ def is_finished(root: Path, config: SubsetConfig) -> bool:
         UserError: The folder holds something else, or a set of other settings.
     """
     record = read_record(root)
-    if record is None:
+    if record is None or record["chosen"] is None:  # never chosen: other settings may have the folder
         return False
     if record["version"] != VERSION:
         raise UserError(

@@ -272,9 +272,9 @@ def test_room_for_all_of_it_is_checked_before_the_archive(place: Place, monkeypa
     monkeypatch.setattr(
         "cascade_exit.data.coco_subset.space.shutil.disk_usage", lambda _: type("Usage", (), {"free": 725_000_000})
     )
-    # 0.722 GB of annotations, and 53 images: a quarter of all are negatives.
+    # 0.722 GB of annotations, and 35 images: a quarter of all are negatives, and some hold both classes.
     message = (
-        r"COCO's annotations and up to 53 images needs 0.73 GB and the disk has 0.72 GB left: make room, or choose"
+        r"COCO's annotations and about 35 images needs 0.73 GB and the disk has 0.72 GB left: make room, or choose"
     )
     with pytest.raises(UserError, match=message):
         place.build()

@@ -1,6 +1,7 @@
 """Tables of what `describe` found."""
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 from rich.columns import Columns
@@ -12,6 +13,7 @@ from cascade_exit.evaluation.survey.content import SIZES
 
 # More classes than this would push everything else off the screen: they are shown in columns, with one figure each.
 MOST_ROWS = 20
+MOST_PAIRS = 8
 NOTHING = "–"
 
 Figures = Mapping[str, Any]
@@ -77,6 +79,24 @@ def duplicate_table(found: Figures, most: int) -> RenderableType:
     return table
 
 
+def together_table(together: Figures) -> RenderableType:
+    """Pairs of classes that most images hold both of."""
+    classes, images = together["classes"], together["images"]
+    pairs = [
+        (images[one][other], classes[one], classes[other])
+        for one, other in combinations(range(len(classes)), 2)
+        if images[one][other]
+    ]
+    if not pairs:
+        return Text("No image holds two classes.", style="italic")
+    table = _table("Most often together", "classes", "images", "of the first", "of the second")
+    of_class = {name: images[place][place] for place, name in enumerate(classes)}
+    for count, one, other in sorted(pairs, key=lambda pair: -pair[0])[:MOST_PAIRS]:
+        shares = (f"{count / of_class[name]:.0%}" for name in (one, other))
+        table.add_row(f"{one} and {other}", f"{count:,}", *shares)
+    return table
+
+
 def anchor_tables(anchors: Figures) -> RenderableType:
     """Recall by class, by the matcher's IoU, and by scales."""
     where = f"{anchors['role']}, {anchors['input_px']} px"
@@ -116,6 +136,8 @@ def print_tables(description: Figures, console: Console, pairs: int = 10) -> Non
     """
     console.print(role_table(description))
     console.print(class_table(description))
+    if len(description["co_occurrence"]["classes"]) > 1:
+        console.print(together_table(description["co_occurrence"]))
     console.print(duplicate_table(description["near_duplicates"], pairs))
     if description["anchors"]["boxes"]:
         console.print(anchor_tables(description["anchors"]))

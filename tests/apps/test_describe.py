@@ -10,7 +10,7 @@ from PIL import Image
 from rich.console import Console
 
 from cascade_exit.apps.description import describe_anchors, describe_content, warnings_of
-from cascade_exit.apps.description_tables import print_tables
+from cascade_exit.apps.description_tables import print_tables, together_table
 from cascade_exit.config import DescribeConfig
 from cascade_exit.data import ClassMap, CocoSet, DataConfig, ImageRecord, InputConfig
 from cascade_exit.losses import LossConfig
@@ -76,6 +76,24 @@ def test_everything_is_in_the_file(described) -> None:
     assert anchors["all"]["recall"] == pytest.approx(30 / 42)
     assert [fits["iou"] for fits in anchors["matcher"]] == [0.4, 0.45, 0.5, 0.55, 0.6]
     assert list(description["costs"]) == ["full"]
+
+
+def test_pairs_of_classes_are_listed_by_how_often_they_stand_together() -> None:
+    """Out of eight pairs and more, those that most images hold."""
+    names = [f"thing{number}" for number in range(6)]
+    images = [
+        [100 if one == other else 10 * one + other if one < other else 10 * other + one for other in range(6)]
+        for one in range(6)
+    ]
+    written = io.StringIO()
+    Console(file=written, width=100).print(together_table({"classes": names, "images": images}))
+    rows = [line.split("│")[1:-1] for line in written.getvalue().splitlines() if " and " in line]
+    found = [[cell.strip() for cell in row] for row in rows]
+    assert found[0] == ["thing4 and thing5", "45", "45%", "45%"]
+    assert [int(row[1]) for row in found] == [45, 35, 34, 25, 24, 23, 15, 14]
+    written = io.StringIO()
+    Console(file=written).print(together_table({"classes": ["a", "b"], "images": [[3, 0], [0, 4]]}))
+    assert written.getvalue().strip() == "No image holds two classes."
 
 
 def test_what_should_be_mended_is_said_and_kept(described) -> None:
@@ -144,7 +162,7 @@ def test_tables_fit_the_screen(classes: int, most_lines: int) -> None:
     assert len(lines) < most_lines
     for number in range(classes):
         # Whole names, once among the boxes and once among the anchors.
-        assert sum(f"potted plant {number} " in line for line in lines) == 2
+        assert sum(f"potted plant {number} " in line for line in lines if " and potted" not in line) == 2
     assert "…" not in written.getvalue()
 
 

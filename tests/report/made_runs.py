@@ -99,6 +99,20 @@ def evaluate_run(root: Path, run_id: str, model: str, aps: dict[str, float], **f
         "baseline": {"run": "models/still", "AP": 0.3277, "macs": 299_000_000},
         "bounds": {"random_AP": 0.2871, "oracle_AP": 0.3712},
         "intervals": {"policy.relative_ap_drop": [0.021, 0.068], "exits.full.AP": [0.2011, 0.4099]},
+        "by": {
+            "objects": {
+                "0": {"images": 7, "exit1": {}, "full": {}, "policy": {}, "exit_rates": {"exit1": 0.75, "full": 0.25}},
+                "5+": {
+                    "images": 1033,
+                    "exit1": {"AP50": 0.1234},
+                    "full": {"AP50": 0.4321},
+                    "policy": {"AP50": 0.3987},
+                    "exit_rates": {"exit1": 0.031, "full": 0.969},
+                    "relative_ap_drop": 0.0771,
+                    "intervals": {"relative_ap_drop": [-0.011, 0.125]},
+                },
+            }
+        },
     }
     put(folder, "metrics.json", measured("test", aps) | more)
     return folder

@@ -91,6 +91,12 @@ class TestNumbers:
         assert row[-1] == "certainty against models/still"
         assert "−1.2 %" in " ".join(page.row("tune toy, seed 1", 1))
 
+    def test_kinds_of_images_have_their_figures(self, page):
+        assert page.row("objects: 0")[1:] == ["7", "–", "–", "–", "–", "75.0 %", "25.0 %"]
+        assert page.row("objects: 5+")[1:] == [
+            *("1,033", "0.123", "0.432", "0.399", "7.7 % −1.1 % to 12.5 %", "3.1 %", "96.9 %"),
+        ]
+
     def test_what_was_not_measured_is_not_there(self, page):
         measures = {path.rsplit(".", 1)[-1] for path, _ in page.numbers}
         assert not {"AP75", "AP_small", "ece", "nll", "efficacy", "speedup_latency", "p50"} & measures

@@ -22,7 +22,14 @@ from cascade_exit.report.page.rules import rules_table
 from cascade_exit.report.page.scorecard import scorecard
 from cascade_exit.report.page.seeds import seeds_table
 from cascade_exit.report.page.source import ReportedRun
-from cascade_exit.report.page.tables import classes_table, difference_tables, exits_table, policies_table, runs_table
+from cascade_exit.report.page.tables import (
+    classes_table,
+    difference_tables,
+    exits_table,
+    kinds_table,
+    policies_table,
+    runs_table,
+)
 from cascade_exit.report.page.trade_offs import trade_off_charts
 
 
@@ -143,7 +150,7 @@ def _sections(lineage: Lineage, pictures: int) -> list[Section]:
             "Classes",
             NOTE if findings else "",
             findings,
-            tables=_filled(classes_table(runs, lineage)),
+            tables=[*_filled(classes_table(runs, lineage)), *_filled(kinds_table(runs, lineage))],
             charts=class_charts(lineage),
             by_exit=True,
         ),

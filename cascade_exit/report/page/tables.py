@@ -1,7 +1,8 @@
 """The page's tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from cascade_exit.report.page.cells import (
     ABSENT,
@@ -144,13 +145,33 @@ def classes_table(runs: Sequence[ReportedRun], lineage: Lineage) -> Table:
 
 
 def _class_cell(run: ReportedRun, name: str, path: str) -> Cell:
-    found = run.figures["classes"][name]
+    unit = {"drop": "relative_ap_drop", "early": "policy.exit_rates"}.get(path.split(".")[0], path)
+    return _cell_of(run.figures["classes"][name], path, unit, f"classes.{name}", run)
+
+
+def _cell_of(found: Mapping[str, Any], path: str, unit: str, where: str, run: ReportedRun) -> Cell:
+    """A figure of a part of metrics.json, in the unit of another path, with its interval where there is one."""
     value = lookup(found, path)
     if value is None:
         return ABSENT
-    unit = {"drop": "relative_ap_drop", "early": "policy.exit_rates"}.get(path.split(".")[0], path)
     below = between(found.get("intervals", {}).get(path), unit)
-    return Cell(number(value, unit), value, f"classes.{name}.{path} of {run.id}", below)
+    return Cell(number(value, unit), value, f"{where}.{path} of {run.id}", below)
+
+
+def kinds_table(runs: Sequence[ReportedRun], lineage: Lineage) -> Table:
+    """AP50 by number, size and crowding of objects, and where images of each kind leave."""
+    having = [run for run in runs if run.figures.get("by")]
+    exits = exit_names(having)
+    paths = {f"{name}.AP50": f"AP50 {name}" for name in (*exits, "policy")}
+    paths |= {"relative_ap_drop": "AP drop"} | {f"exit_rates.{name}": f"leave at {name}" for name in exits}
+    rows: list[list[Cell]] = []
+    for run in having:
+        rows.append([Cell(", ".join(filter(None, [lineage.label(run), measured_on(run).text])))])
+        for group, kinds in run.figures["by"].items():
+            for kind, found in kinds.items():
+                cells = [_cell_of(found, path, f"policy.{path}", f"by.{group}.{kind}", run) for path in paths]
+                rows.append([Cell(f"{group}: {kind}"), Cell(f"{found['images']:,}"), *cells])
+    return _without_empty_columns(Table("By kind of image", ["kind", "images", *paths.values()], rows, _INTERVAL))
 
 
 def difference_tables(runs: Sequence[ReportedRun], lineage: Lineage) -> list[Table]:

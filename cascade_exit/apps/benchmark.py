@@ -147,7 +147,8 @@ def _measure(
             progress=True,
         )
         figures = _case_figures(case, found, over, config.bootstrap, subject.groups)
-        figures["runner"] = plain(check_promise(policy, trace, found.places, found.stopped[POLICY]))
+        averaged = subject.timed.detector.checkpoint.model.averaged_with
+        figures["runner"] = plain(check_promise(policy, trace, found.places, found.stopped[POLICY], averaged))
         metrics["latency"].append(figures)
     _take_main(metrics, intervals, metrics["latency"][0], over)
     metrics["intervals"] = intervals

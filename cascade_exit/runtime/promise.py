@@ -1,6 +1,6 @@
 """Whether a runner did what the trace of its model promised."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,8 @@ from cascade_exit.trace import Trace
 NEAR_THRESHOLD = 1e-4
 BOX_PX = 0.01
 SCORE = 1e-4
+# Two boxes of a class that are less apart are one box that differs.
+SWAPPED_PX = 2.0
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class Kept:
         exits_equal: images that stopped where the trace says.
         near_threshold: images that stopped elsewhere because a rule's value is within 1e-4 of its threshold.
         detections: compared.
-        cut_off: detections of one side alone, whose score is within 1e-4 of the lowest that is kept.
+        cut_off: detections of one side alone, whose score is within 1e-4 of the lowest that is kept; where scores are
+            averaged with an earlier exit's, one of each side whatever its score.
         max_box_difference_px: over all coordinates of all boxes that both sides have.
     """
 
@@ -40,7 +43,13 @@ class Kept:
     max_box_difference_px: float
 
 
-def check_promise(policy: Policy, trace: Trace, places: Int[np.ndarray, " photo"], stopped: Sequence[Stopped]) -> Kept:
+def check_promise(
+    policy: Policy,
+    trace: Trace,
+    places: Int[np.ndarray, " photo"],
+    stopped: Sequence[Stopped],
+    averaged: Collection[str] = (),
+) -> Kept:
     """Compares what a runner did with what the trace says that it does.
 
     Args:
@@ -48,6 +57,7 @@ def check_promise(policy: Policy, trace: Trace, places: Int[np.ndarray, " photo"
         trace: of its model, on the set.
         places: of the photos in the trace.
         stopped: the runner's answers to them.
+        averaged: exits whose scores an earlier exit has a say in.
 
     Raises:
         UserError: an image stopped elsewhere without being near a threshold, or gave other boxes.
@@ -62,7 +72,7 @@ def check_promise(policy: Policy, trace: Trace, places: Int[np.ndarray, " photo"
                 f"image {trace.truth[place].image_id}: the runner stopped at {one.exit_name}, the trace says "
                 f"{trace.header.exit_names[choice[place]]}; make the trace anew (`trace` with force=true)"
             )
-    differences = [_compare(policy, trace, place, one) for place, one in pairs]
+    differences = [_compare(policy, trace, place, one, one.exit_name in averaged) for place, one in pairs]
     return Kept(
         images=len(stopped),
         exits_equal=len(stopped) - sum(elsewhere),
@@ -78,17 +88,17 @@ def _near_threshold(policy: Policy, trace: Trace, values: Values, place: int, ex
     return name in values and bool(abs(values[name][place] - policy.rules[name].threshold) < NEAR_THRESHOLD)
 
 
-def _compare(policy: Policy, trace: Trace, place: int, one: Stopped) -> tuple[float, int]:
+def _compare(policy: Policy, trace: Trace, place: int, one: Stopped, averaged: bool) -> tuple[float, int]:
     """Largest difference of a coordinate, and detections of one side alone."""
     table = trace.exits[one.exit_name].detections
     rows = slice(table.offsets[place], table.offsets[place + 1])
     scores = calibrated_scores(table, policy.calibration.get(one.exit_name))[rows]
     promised = DetectionArrays(table.boxes[rows], scores, table.labels[rows])
     found = DetectionArrays.from_tensors(one.detections)
-    return _difference(promised, found, f"image {trace.truth[place].image_id}, {one.exit_name}")
+    return _difference(promised, found, f"image {trace.truth[place].image_id}, {one.exit_name}", averaged)
 
 
-def _difference(promised: DetectionArrays, found: DetectionArrays, where: str) -> tuple[float, int]:
+def _difference(promised: DetectionArrays, found: DetectionArrays, where: str, averaged: bool) -> tuple[float, int]:
     distance = np.abs(promised.boxes[:, None] - found.boxes[None]).max(axis=-1, initial=0.0)
     score_distance = np.abs(promised.scores[:, None] - found.scores[None])
     alike = (promised.labels[:, None] == found.labels[None]) & (score_distance < SCORE) & (distance <= BOX_PX)
@@ -97,13 +107,26 @@ def _difference(promised: DetectionArrays, found: DetectionArrays, where: str) -
         for side, pairs in ((promised, alike), (found, alike.T))
         for place in np.flatnonzero(~pairs.any(axis=1)).tolist()
     ]
-    for side, place in alone:
-        if not _cut_off(side, place, promised):
-            raise UserError(
-                f"{where}: a box of label {side.labels[place]} with score {side.scores[place]:.4f} is not in both the "
-                "runner's answer and the trace; make the trace anew (`trace` with force=true)"
-            )
+    missed = [(side, place) for side, place in alone if not _cut_off(side, place, promised)]
+    if missed and not (averaged and _swapped(missed)):
+        side, place = missed[0]
+        raise UserError(
+            f"{where}: a box of label {side.labels[place]} with score {side.scores[place]:.4f} is not in both the "
+            "runner's answer and the trace; make the trace anew (`trace` with force=true)"
+        )
     return float(distance[alike].max(initial=0.0)), len(alone)
+
+
+def _swapped(missed: Sequence[tuple[DetectionArrays, int]]) -> bool:
+    """Whether each side kept another detection as its last, rather than one that differs.
+
+    What is kept is decided by scores before the average, so that the score now does not tell that it was the last.
+    """
+    if len(missed) != 2 or missed[0][0] is missed[1][0]:
+        return False
+    (one, place), (other, other_place) = missed
+    same_label = one.labels[place] == other.labels[other_place]
+    return not same_label or bool(np.abs(one.boxes[place] - other.boxes[other_place]).max() > SWAPPED_PX)
 
 
 def _cut_off(side: DetectionArrays, place: int, promised: DetectionArrays) -> bool:

@@ -85,6 +85,28 @@ def test_what_the_limit_of_detections_cuts_off_is_counted():
     assert check_promise(a_policy, trace(), PLACES, fewer).cut_off == 1
 
 
+def test_where_scores_are_averaged_each_side_may_have_kept_another_last_one():
+    a_policy = policy(half_stop())
+    stopped = answers(a_policy)
+    found = stopped[4].detections
+    last = torch.zeros(len(found.scores))
+    last[3] = 1  # its score, once averaged, is not the lowest
+    elsewhere = bent(stopped, 4, boxes=found.boxes + 40 * last[:, None])
+    another = bent(stopped, 4, labels=torch.where(last > 0, 3 - found.labels, found.labels))
+    exits = ("exit1", "full")
+    for swapped in (elsewhere, another):
+        with pytest.raises(UserError, match="not in both"):
+            check_promise(a_policy, trace(), PLACES, swapped)
+        assert check_promise(a_policy, trace(), PLACES, swapped, exits).cut_off == 2
+    moved = bent(stopped, 4, boxes=found.boxes + 1.0 * last[:, None])
+    last[5] = 1
+    two = bent(stopped, 4, boxes=found.boxes + 40 * last[:, None])
+    missing = bent(stopped, 4, boxes=found.boxes[1:], scores=found.scores[1:], labels=found.labels[1:])
+    for wrong in (moved, two, missing):
+        with pytest.raises(UserError, match="not in both"):
+            check_promise(a_policy, trace(), PLACES, wrong, exits)
+
+
 def test_another_exit_is_refused_unless_the_value_is_on_the_threshold():
     a_policy = policy(half_stop())
     values = STATISTICS["mid_scores"](trace().exits["exit1"].digest, None).double().numpy()

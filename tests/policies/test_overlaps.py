@@ -1,9 +1,9 @@
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torchvision.ops import box_iou, nms
 
-from cascade_exit.model import Digest
+from cascade_exit.model import Digest, label_probabilities
 from cascade_exit.policies.overlaps import NMS_IOU, pairwise_iou, top_boxes
 
 
@@ -14,7 +14,7 @@ def random_digest(seed: int, images: int = 3, anchors: int = 30, classes: int = 
     logits = 3 * torch.randn(images, anchors, classes + 1, generator=generator)
     if ties:
         logits = logits.round()
-    order = logits.softmax(-1)[..., 1:].amax(-1).sort(descending=True, stable=True).indices[..., None]
+    order = label_probabilities(logits)[..., 1:].amax(-1).sort(descending=True, stable=True).indices[..., None]
     scalars = torch.rand(2, images, generator=generator)
     return Digest(boxes.gather(1, order.expand(-1, -1, 4)), logits.gather(1, order.expand_as(logits)), *scalars)
 
@@ -32,11 +32,12 @@ def test_boxes_without_area_overlap_nothing() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 10**6), classes=st.sampled_from([1, 3]), ties=st.booleans())
+@example(seed=354748, classes=3, ties=True)  # a tie that another softmax breaks
 def test_suppression_is_that_of_torchvision(seed: int, classes: int, ties: bool) -> None:
     digest = random_digest(seed, classes=classes, ties=ties)
     found = top_boxes(digest)
     for image in range(3):
-        scores, labels = digest.logits[image].softmax(-1)[:, 1:].max(-1)
+        scores, labels = label_probabilities(digest.logits[image])[:, 1:].max(-1)
         kept = torch.zeros(30, dtype=torch.bool)
         for label in range(classes):
             own = (labels == label).nonzero()[:, 0]

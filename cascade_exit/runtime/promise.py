@@ -16,7 +16,9 @@ from cascade_exit.trace import Trace
 
 NEAR_THRESHOLD = 1e-4
 BOX_PX = 0.01
-SCORE = 1e-4
+SCORE = 1e-5
+# An average moves with its boxes: by up to one over their side for each pixel.
+AVERAGED_SCORE = 1e-4
 # Two boxes of a class that are less apart are one box that differs.
 SWAPPED_PX = 2.0
 
@@ -30,7 +32,7 @@ class Kept:
         exits_equal: images that stopped where the trace says.
         near_threshold: images that stopped elsewhere because a rule's value is within 1e-4 of its threshold.
         detections: compared.
-        cut_off: detections of one side alone, whose score is within 1e-4 of the lowest that is kept; where scores are
+        cut_off: detections of one side alone, whose score is within 1e-5 of the lowest that is kept; where scores are
             averaged with an earlier exit's, one of each side whatever its score.
         max_box_difference_px: over all coordinates of all boxes that both sides have.
     """
@@ -100,14 +102,15 @@ def _compare(policy: Policy, trace: Trace, place: int, one: Stopped, averaged: b
 
 def _difference(promised: DetectionArrays, found: DetectionArrays, where: str, averaged: bool) -> tuple[float, int]:
     distance = np.abs(promised.boxes[:, None] - found.boxes[None]).max(axis=-1, initial=0.0)
+    tolerance = AVERAGED_SCORE if averaged else SCORE
     score_distance = np.abs(promised.scores[:, None] - found.scores[None])
-    alike = (promised.labels[:, None] == found.labels[None]) & (score_distance < SCORE) & (distance <= BOX_PX)
+    alike = (promised.labels[:, None] == found.labels[None]) & (score_distance < tolerance) & (distance <= BOX_PX)
     alone = [
         (side, place)
         for side, pairs in ((promised, alike), (found, alike.T))
         for place in np.flatnonzero(~pairs.any(axis=1)).tolist()
     ]
-    missed = [(side, place) for side, place in alone if not _cut_off(side, place, promised)]
+    missed = [(side, place) for side, place in alone if not _cut_off(side, place, promised, tolerance)]
     if missed and not (averaged and _swapped(missed)):
         side, place = missed[0]
         raise UserError(
@@ -129,6 +132,6 @@ def _swapped(missed: Sequence[tuple[DetectionArrays, int]]) -> bool:
     return not same_label or bool(np.abs(one.boxes[place] - other.boxes[other_place]).max() > SWAPPED_PX)
 
 
-def _cut_off(side: DetectionArrays, place: int, promised: DetectionArrays) -> bool:
+def _cut_off(side: DetectionArrays, place: int, promised: DetectionArrays, tolerance: float) -> bool:
     """Whether rounding may have decided that a detection is kept: its score is nearly the last one's."""
-    return bool(side.scores[place] <= promised.scores.min(initial=1.0) + SCORE)
+    return bool(side.scores[place] <= promised.scores.min(initial=1.0) + tolerance)

@@ -20,7 +20,8 @@ class DetectionTable:
         boxes: xyxy in pixels of the stored image.
         scores: in [0, 1].
         labels: 1-based class labels.
-        logits: class logits of the anchor that each detection came from; label 0 is background.
+        logits: class logits of the anchor that each detection came from, averaged ones where the exit before has a say;
+            label 0 is background.
     """
 
     offsets: Int[np.ndarray, " image_and_end"]

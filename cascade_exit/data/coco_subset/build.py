@@ -40,7 +40,7 @@ from cascade_exit.runs.lock import hold_lock
 
 _SHOWN_PROBLEMS = 5
 # An image may count for several classes: the default set holds two thirds of what its classes would hold one by one.
-_SHARE_OF_OTHERS = 0.65
+_DISTINCT_SHARE = 0.65
 _IN_PLACE = (
     "a folder that is used in place is never written to: complete it, or leave data.subset.coco_root out to have what "
     "is needed fetched"
@@ -160,7 +160,7 @@ class _Build:
     def _bring_annotations(self) -> None:
         folder, config = self._config.images, self._config
         if not has_instances(folder, readable=self._verify):
-            images = _SHARE_OF_OTHERS * len(config.classes) * config.images_per_class / (1 - config.negatives)
+            images = _DISTINCT_SHARE * len(config.classes) * config.images_per_class / (1 - config.negatives)
             require_space(
                 folder,
                 ANNOTATIONS_BYTES + round(images) * MEAN_IMAGE_BYTES,

@@ -22,6 +22,7 @@ from cascade_exit.evaluation import ImageTruth, exit_measures, match_detections
 from cascade_exit.model import FULL
 from cascade_exit.orchestration import run_verb
 from cascade_exit.policies import Policy
+from cascade_exit.policies.reporting import static_figures
 from cascade_exit.policies.rules import with_threshold
 from cascade_exit.policies.tuning import NEVER_STOPS
 from cascade_exit.report import save_figure
@@ -130,7 +131,7 @@ def _measure(
     against = judged_statics[subject.baseline.id] if subject.baseline else subject.own_full(trace)
     judged = judge_policy(subject, policy, trace, against, run)
     metrics = set_facts(subject.images) | {"exits": exit_figures(measures, subject.model.detector.costs)}
-    metrics |= judged.figures | {"statics": {name: each.figures() for name, each in judged_statics.items()}}
+    metrics |= judged.figures | {"statics": {name: static_figures(each) for name, each in judged_statics.items()}}
     intervals: dict[str, Any] = dict(judged.intervals)
     over = subject.baseline.id if subject.baseline else FULL
     metrics["latency"] = []

@@ -24,7 +24,7 @@ from cascade_exit.evaluation import DetectionArrays, ImageTruth, exit_measures, 
 from cascade_exit.evaluation.intervals import Interval
 from cascade_exit.orchestration import run_verb
 from cascade_exit.policies.class_analysis import Analysed, analyse_classes
-from cascade_exit.policies.reporting import DropOn, exit_intervals, figures_by_kind
+from cascade_exit.policies.reporting import DropOn, exit_intervals, figures_by_kind, static_figures
 from cascade_exit.runs import Run, UserError, find_run
 from cascade_exit.runtime import detect_set
 from cascade_exit.runtime.exported import is_exported
@@ -115,7 +115,7 @@ def _measure(run: Run, subject: Subject, policy: FoundPolicy | None, trace: Trac
     choice, drop = None, None
     if trace is not None:
         static = subject.own_full(trace) if subject.baseline is None else subject.static_of(subject.baseline)
-        metrics["baseline"] = static.figures()
+        metrics["baseline"] = static_figures(static)
         if policy:
             judged = judge_policy(subject, policy.policy, trace, static, run)
             if policy.tuned_for:
@@ -132,7 +132,7 @@ def _measure(run: Run, subject: Subject, policy: FoundPolicy | None, trace: Trac
         if config.crossfit:
             metrics |= crossfit_figures(subject, trace, static, run)
     elif subject.baseline:
-        metrics["baseline"] = subject.static_of(subject.baseline).figures()
+        metrics["baseline"] = static_figures(subject.static_of(subject.baseline))
     if intervals:
         metrics["intervals"] = intervals
     kinds = image_kinds(truth, [record.difficulty for record in images.records])

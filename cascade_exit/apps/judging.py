@@ -20,13 +20,13 @@ from cascade_exit.policies.fair import Measuring, crossfit_families, fixed_thres
 from cascade_exit.policies.pooling import calibrated_matches
 from cascade_exit.policies.reporting import (
     Answers,
-    Static,
     answer_figures,
     answer_intervals,
     bounds_figures,
     figures_on,
+    static_figures,
 )
-from cascade_exit.policies.scoring import Scorer
+from cascade_exit.policies.scoring import Scorer, Static
 from cascade_exit.runs import Run, UserError, plain
 from cascade_exit.runtime import Runner, detect_set, trace_set
 from cascade_exit.runtime.latency import Timed, spread_places, static_runner, time_together
@@ -103,7 +103,7 @@ def judge_policy(subject: Subject, policy: Policy, trace: Trace, static: Static,
     choice = policy.choose(trace)
     answers = Answers(scorer.mixture.choose(choice), choice, scorer.costs)
     of_policy = {"name": policy.name, **answer_figures(answers, trace.header.exit_names, static)}
-    of_baseline = static.figures()
+    of_baseline = static_figures(static)
     bounds, gap = bounds_figures(scorer, choice, subject.groups, progress=True)
     intervals: dict[str, Interval | None] = {}
     if config.bootstrap:

@@ -26,12 +26,13 @@ from cascade_exit.apps.tuning_outcome import (
 from cascade_exit.apps.tuning_record import FIGURES, RECORD, find_references, record_outcome, show_record
 from cascade_exit.config import Call, TraceConfig, TuneConfig
 from cascade_exit.data import CocoSet, ImageStore, load_role, read_inputs
-from cascade_exit.evaluation import average_precision
+from cascade_exit.evaluation import Matches, average_precision
 from cascade_exit.model import FULL
 from cascade_exit.orchestration import run_verb
 from cascade_exit.policies import write_policy
 from cascade_exit.policies.distributions import statistic_distributions
 from cascade_exit.policies.pooling import calibrated_matches, fit_calibration
+from cascade_exit.policies.scoring import Static
 from cascade_exit.policies.selection import Bench, Calibrate, Prepare
 from cascade_exit.policies.tuning import family_names
 from cascade_exit.runs import Run, UserError, closest, find_run
@@ -52,7 +53,8 @@ def work(config: TuneConfig, call: Call) -> Path:
     model = TrainedModel.open(config.run, root, config.device)
     if len(model.detector.exit_names) < 2:
         raise UserError(f"run={config.run}: a static model has no early exit, so there is nothing to tune")
-    statics = [_static(reference, model, root, config.device) for reference in config.static]
+    shown = tuple(dict.fromkeys([*([config.baseline] if config.baseline else []), *config.static]))
+    statics = [_static(reference, config, model, root) for reference in shown]
     logger_config = model.logger(config.logger)
     config = replace(config, logger=logger_config)
     tracing = TraceConfig(
@@ -68,20 +70,23 @@ def work(config: TuneConfig, call: Call) -> Path:
     trace, traced = find_or_make_trace(model, tracing)
     # Statistics that are no numbers are refused here, before families without them hide the fault.
     statistic_distributions(trace)
-    shown = [
+    of_statics = [
         (static, find_or_make_trace(static, replace(tracing, run=reference, data=model.data(config.data)))[0])
-        for reference, static in zip(config.static, statics, strict=True)
+        for reference, static in zip(shown, statics, strict=True)
     ]
     fingerprints = {"calibrate": trace.header.data, "model": model.fingerprint}
     fingerprints |= {f"static {static.id}": static.fingerprint for static in statics}
+    if config.baseline:
+        fingerprints["baseline"] = statics[0].fingerprint
     parents = [model.id, traced.id, *(static.id for static in statics)]
     with open_call(replace(config, data=None), call, fingerprints, parents) as run:
         if not run.finished:
             images = load_role(model.data(config.data), "calibrate")
             inputs = [model.folder, find_run(traced.id, root), *(static.folder for static in statics)]
             with tracked(logger_config, run, inputs) as logger:
-                costs = _costs(config, run, model, shown, trace, images)
-                _tune(config, run, model.id, trace, images, costs, console, logger)
+                costs = _costs(config, run, model, of_statics, trace, images)
+                baseline = calibrated_matches(of_statics[0][1], FULL) if config.baseline else None
+                _tune(config, run, model.id, trace, images, costs, baseline, console, logger)
         show_record(run, model.id, console)
         for line in run.manifest.warnings:
             console.print(f"[yellow]Warning:[/] {line}", highlight=False)
@@ -95,10 +100,11 @@ def _check_family(name: str) -> None:
         raise UserError(f"family={name}: no such family{closest(name, known)}; there are {', '.join(known)}")
 
 
-def _static(reference: str, model: TrainedModel, root: Path, device: str) -> TrainedModel:
-    static = TrainedModel.open(reference, root, device)
+def _static(reference: str, config: TuneConfig, model: TrainedModel, root: Path) -> TrainedModel:
+    static = TrainedModel.open(reference, root, config.device)
     if static.detector.class_map != model.detector.class_map:
-        raise UserError(f"static={reference}: its classes are not those of the model")
+        key = "baseline" if reference == config.baseline else "static"
+        raise UserError(f"{key}={reference}: its classes are not those of the model")
     return static
 
 
@@ -109,6 +115,7 @@ def _tune(
     trace: Trace,
     images: CocoSet,
     costs: Sequence[CostTable],
+    baseline: Matches | None,
     console: Console,
     logger: Logger,
 ) -> None:
@@ -117,10 +124,10 @@ def _tune(
     groups = [record.group for record in images.records]
     limit = config.risk.limit()
     if limit is None:
-        outcome = _best_by_objective(config, names, trace, costs, calibrate, groups, console)
+        outcome = _best_by_objective(config, names, trace, costs, baseline, calibrate, groups, console)
     else:
         calibrated = config.temperature or config.harmonise
-        prepare = _preparing(config, costs[0], calibrate)
+        prepare = _preparing(config, costs[0], baseline, calibrate)
         outcome = tune_by_risk(names, trace, costs[0], prepare, limit, groups, calibrated=calibrated)
     for line in outcome.warnings:
         run.warn(line)
@@ -139,13 +146,18 @@ def _tune(
         draw_pictures(folder, outcome, images, ImageStore(), config.pictures)
 
 
-def _preparing(config: TuneConfig, costs: CostTable, calibrate: Calibrate) -> Prepare:
+def _preparing(config: TuneConfig, costs: CostTable, baseline: Matches | None, calibrate: Calibrate) -> Prepare:
+    static = None
+    if baseline is not None:
+        first = costs.statics[0]
+        static = Static(first.name, baseline, first.cost)
     return partial(
         Bench.of,
         costs=costs.by_exit,
         calibrate=calibrate,
         quantiles=config.quantiles,
         full_cost=costs.full,
+        static=static,
         deciding=costs.deciding,
     )
 
@@ -155,6 +167,7 @@ def _best_by_objective(
     names: Sequence[str],
     trace: Trace,
     costs: Sequence[CostTable],
+    baseline: Matches | None,
     calibrate: Calibrate,
     groups: Sequence[str],
     console: Console,
@@ -162,7 +175,7 @@ def _best_by_objective(
     """The best outcome over all ways of passing exits by."""
     outcomes, refusals = [], []
     for table in costs:
-        prepare = _preparing(config, table, calibrate)
+        prepare = _preparing(config, table, baseline, calibrate)
         try:
             outcomes.append(tune_by_objective(names, trace, table, prepare, config.limits(), groups, console))
         except UserError as error:
@@ -180,7 +193,7 @@ def _costs(
     trace: Trace,
     images: CocoSet,
 ) -> list[CostTable]:
-    """What an image costs that leaves at each exit, and the static models as points.
+    """What an image costs that leaves at each exit, and the static models as points, a baseline first.
 
     On the clock an exit may cost more than it saves, so there is a table for every choice of exits to pass by.
     """

@@ -16,7 +16,6 @@ from cascade_exit.policies.calibration_report import CalibrationReport, report_c
 from cascade_exit.policies.crossfit import RESAMPLES, CrossFit
 from cascade_exit.policies.distributions import StatisticDistribution, statistic_distributions
 from cascade_exit.policies.policy import words_for_infinity
-from cascade_exit.policies.pooling import calibrated_matches
 from cascade_exit.policies.references import Bounds, Curve, greedy_oracle, random_curve, routing_bounds
 from cascade_exit.policies.scoring import Score
 from cascade_exit.runs import Run, atomic_write_json, plain
@@ -66,6 +65,7 @@ def record_outcome(run: Run, outcome: Outcome, references: References, config: T
         "asked_for": goal,
         "images": len(outcome.bench.tuning.trace),
         "note": outcome.note,
+        "baseline": asdict(outcome.bench.scorer.baseline),
         "cost": asdict(outcome.costs) | {"passed_by": list(outcome.costs.passed_by)},
         "chosen": outcome.chosen,
         "bounds": asdict(references.bounds),
@@ -115,11 +115,10 @@ def _family(name: str, outcome: Outcome) -> dict[str, Any]:
 def _crossfitted(fair: CrossFit, outcome: Outcome, intervals: bool) -> dict[str, Any]:
     facts = asdict(fair.score)
     if intervals:
-        trace = outcome.bench.tuning.trace
-        full = calibrated_matches(trace, trace.header.exit_names[-1])
+        static = outcome.bench.static.matches
         facts["intervals"] = {
             "ap": bootstrap_interval(fair.matches, resamples=RESAMPLES),
-            "relative_ap_drop": relative_drop_interval(fair.matches, full, resamples=RESAMPLES),
+            "relative_ap_drop": relative_drop_interval(fair.matches, static, resamples=RESAMPLES),
         }
     return facts
 
@@ -161,11 +160,11 @@ def _family_table(record: Mapping[str, Any], title: str) -> Table:
     for name, score in record["references"]["alone"].items():
         cells = [f"{score['ap']:.3f}", f"{score['relative_ap_drop']:.1%}", f"{score['speedup']:.2f}"]
         table.add_row(f"{name} alone", *cells, style="dim")
+    baseline = record["baseline"]
     for static in record["cost"]["statics"]:
-        speedup = record["cost"]["by_exit"][exits[-1]] / static["cost"]
-        drop = 1 - static["ap"] / record["references"]["alone"][exits[-1]]["ap"]
+        speedup, drop = baseline["cost"] / static["cost"], 1 - static["ap"] / baseline["ap"]
         table.add_row(static["name"], f"{static['ap']:.3f}", f"{drop:.1%}", f"{speedup:.2f}", style="dim")
-    table.caption = f"speedup in {record['cost']['unit']} and drop of AP against full; * chosen"
+    table.caption = f"speedup in {record['cost']['unit']} and drop of AP against {baseline['name']}; * chosen"
     return table
 
 

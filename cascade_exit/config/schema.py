@@ -153,8 +153,9 @@ class TuneConfig(RunPlace):
         family: of policies; auto: the one of all that serves best.
         objective: the highest AP, or the highest speedup, within the limits below; none: the highest AP where
             min_speedup or budget_ms is given, else the highest speedup at a relative AP drop of 0.03.
-        min_speedup: over the full exit.
-        max_relative_ap_drop: against the full exit; 0.03 is 3 %.
+        baseline: a static model, run or models/<name>, that speedup and drop are against; none: the full exit.
+        min_speedup: over the baseline.
+        max_relative_ap_drop: against the baseline; 0.03 is 3 %.
         budget_ms: highest mean cost of an image in milliseconds on this machine.
         cost: what speedups are counted in: MACs, or milliseconds measured on this machine (as they are with budget_ms).
         risk: a guarantee instead of the objective.
@@ -175,6 +176,7 @@ class TuneConfig(RunPlace):
     score_threshold: float = 0.3
     family: str = "auto"
     objective: Literal["max_ap", "max_speedup"] | None = None
+    baseline: str | None = not_identity(None)
     min_speedup: float | None = None
     max_relative_ap_drop: float | None = None
     budget_ms: float | None = None

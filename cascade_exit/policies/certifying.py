@@ -12,7 +12,7 @@ from cascade_exit.policies.operating_points import OperatingPoint, choose_exits,
 from cascade_exit.policies.policy import Policy
 from cascade_exit.policies.pooling import Calibrations, calibrated_matches
 from cascade_exit.policies.risk import RiskControl, RiskLimit, control_risk, threshold_path
-from cascade_exit.policies.scoring import Score, Scorer
+from cascade_exit.policies.scoring import Score
 from cascade_exit.policies.selection import Bench
 from cascade_exit.policies.tuning import PLAN, TunedFamily, Tuning, tune_family
 from cascade_exit.runs import UserError
@@ -109,7 +109,7 @@ def certify(candidate: RiskCandidate, tuning: Tuning, trace: Trace, limit: RiskL
     control = control_risk(qualities, choices, limit, trace.header.score_threshold)
     if control.certificate is None:
         return Certified(control, None, None)
-    score = Scorer(trace, tuning.costs, tuning.calibration, full_cost=tuning.full_cost).score(choices[control.step])
+    score = tuning.scorer(trace).score(choices[control.step])
     point = OperatingPoint.at(candidate.path[control.step], score)
     policy = replace(candidate.family.policy(point, tuning), certificate=control.certificate.facts())
     return Certified(control, policy, score)

@@ -27,7 +27,7 @@ def compare_class_thresholds(measuring: Measuring, drop: float) -> Figures:
         measuring: on what; more than one class.
         drop: limit of the relative AP drop that the margin is tuned for.
     """
-    folds = Folds(measuring.trace, measuring.costs)
+    folds = Folds(measuring)
     answers = {name: crossfit_answers(family, measuring, drop, folds) for name, family in VARIANTS.items()}
     figures: Figures = {"limit": drop, "exits": _thresholds(measuring, folds)}
     figures |= {name: measuring.figures(found) for name, found in answers.items()}
@@ -54,8 +54,8 @@ def _difference(answers: Answers, shared: Answers, measuring: Measuring) -> Figu
     weights = np.stack([np.ones(images, np.int64), *drawn])
     figures = {
         "AP": _pooled(answers, weights) - _pooled(shared, weights),
-        "speedup_macs": measuring.static.macs / _costs(answers, weights)
-        - measuring.static.macs / _costs(shared, weights),
+        "speedup_macs": measuring.static.cost / _costs(answers, weights)
+        - measuring.static.cost / _costs(shared, weights),
     }
     own: Figures = {name: float(values[0]) for name, values in figures.items()}
     intervals = known_intervals({name: values[1:] for name, values in figures.items()})

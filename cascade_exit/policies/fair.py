@@ -14,9 +14,9 @@ from cascade_exit.policies.objectives import Objective, pick_point
 from cascade_exit.policies.operating_points import PLAN_STATISTIC
 from cascade_exit.policies.policy import Policy
 from cascade_exit.policies.pooling import fit_calibration
-from cascade_exit.policies.reporting import Answers, Figures, Static, answer_figures, answer_intervals
+from cascade_exit.policies.reporting import Answers, Figures, answer_figures, answer_intervals
 from cascade_exit.policies.rules import ThresholdRule, with_threshold
-from cascade_exit.policies.scoring import Costs, Scorer, cost_array
+from cascade_exit.policies.scoring import Costs, Scorer, Static, cost_array
 from cascade_exit.policies.tuning import NEVER_STOPS, TunedFamily, Tuning, family_names, tune_family
 from cascade_exit.runs import UserError
 from cascade_exit.trace import Trace
@@ -80,9 +80,9 @@ def crossfit_families(
     """Every family at every drop, each image decided by a policy that was tuned without its fold.
 
     For each fold scores are calibrated, rules fitted and thresholds picked on the other folds: the highest speedup
-    whose relative AP drop against the model's own last exit is within the limit there. Where no thresholds are within
-    it, that fold's policy never stops. The scores that are pooled in the end are calibrated on the whole set, which
-    decides nothing about any image.
+    whose relative AP drop against the baseline on these images is within the limit there. Where no thresholds are
+    within it, that fold's policy never stops. The scores that are pooled in the end are calibrated on the whole set,
+    which decides nothing about any image.
 
     Args:
         measuring: on what, and against what.
@@ -95,7 +95,7 @@ def crossfit_families(
     """
     figures: dict[str, dict[str, Figures]] = {}
     left_out: dict[str, str] = {}
-    folds = Folds(measuring.trace, measuring.costs)
+    folds = Folds(measuring)
     chosen = family_names() if names is None else tuple(names)
     with Progress(console=Console(stderr=True), disable=not progress) as bar:
         task = bar.add_task("Cross-fitting", total=len(chosen))
@@ -145,10 +145,11 @@ def crossfit_answers(name: str, measuring: Measuring, drop: float, folds: "Folds
 class Folds:
     """What is left of the set without each fold: calibrated and matched once, each family fitted once."""
 
-    def __init__(self, trace: Trace, costs: Costs) -> None:
+    def __init__(self, measuring: Measuring) -> None:
         # Folds on scales of their own would cost AP when they are pooled, even if no image ever stopped early.
-        self.calibration = fit_calibration(trace)
-        self._costs = {name: float(cost) for name, cost in costs.items()}
+        self.calibration = fit_calibration(measuring.trace)
+        self._costs = {name: float(cost) for name, cost in measuring.costs.items()}
+        self._static = measuring.static
         self._tunings: dict[tuple[int, ...], tuple[Tuning, Scorer]] = {}
         self._families: dict[tuple[str, tuple[int, ...]], TunedFamily] = {}
 
@@ -159,8 +160,8 @@ class Folds:
     def _policy(self, name: str, part: Trace, objective: Objective) -> Policy:
         key = tuple(image.image_id for image in part.truth)
         if key not in self._tunings:
-            calibration = fit_calibration(part)
-            self._tunings[key] = Tuning(part, self._costs, calibration), Scorer(part, self._costs, calibration)
+            tuning = Tuning(part, self._costs, fit_calibration(part), static=self._static)
+            self._tunings[key] = tuning, tuning.scorer(part)
         tuning, scorer = self._tunings[key]
         if (name, key) not in self._families:
             self._families[name, key] = tune_family(name, tuning, scorer)

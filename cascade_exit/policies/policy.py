@@ -34,7 +34,7 @@ class Policy:
         rules: by exit name; an exit without a rule stops nothing.
         calibration: of scores, by exit name; it also acts on what the rules see.
         exit_rates: share of the images expected to leave at each exit; empty where unknown.
-        tuned_on: what it was tuned on, such as role, data (fingerprint) and images (their number).
+        tuned_on: what it was tuned on, such as role, data (fingerprint), images (their number) and baseline.
         certificate: what is guaranteed of its risk, if anything.
         name: for tables and plots.
     """

@@ -11,7 +11,7 @@ from cascade_exit.evaluation import Matches, Measure, average_precisions, percen
 from cascade_exit.evaluation.class_averages import class_averages, mean_over_classes
 from cascade_exit.evaluation.intervals import Groups, Interval
 from cascade_exit.policies.references import greedy_oracle, routing_bounds
-from cascade_exit.policies.scoring import Scorer, relative_drop
+from cascade_exit.policies.scoring import Scorer, Static, relative_drop
 
 Figures = dict[str, Any]
 BOTH: tuple[Measure, ...] = ("AP", "AP50")
@@ -37,35 +37,21 @@ class Answers:
         return float(self.costs[self.choice].mean())
 
 
-@dataclass(frozen=True, eq=False)
-class Static:
-    """The static model that drop and speedup are measured against, on the same images.
-
-    Attributes:
-        name: its run; `full` for the model's own last exit.
-        matches: of its detections.
-        macs: of an image.
-    """
-
-    name: str
-    matches: Matches
-    macs: int
-
-    def figures(self) -> Figures:
-        """The part of metrics.json about the baseline."""
-        return {"run": self.name, **present(average_precisions(self.matches, measures=BOTH)), "macs": self.macs}
-
-
 def present(figures: Mapping[Any, float]) -> dict[str, float]:
     """Figures without those that are no number: what is not there is absent."""
     return {name: value for name, value in figures.items() if np.isfinite(value)}
+
+
+def static_figures(static: Static) -> Figures:
+    """The part of metrics.json about the baseline, whose cost is in MACs."""
+    return {"run": static.name, **present(average_precisions(static.matches, measures=BOTH)), "macs": static.cost}
 
 
 def answer_figures(answers: Answers, exit_names: Sequence[str], static: Static) -> Figures:
     """AP, cost and exit rates of a way of stopping, and both against the baseline."""
     aps = average_precisions(answers.matches, measures=BOTH)
     baseline = average_precisions(static.matches, measures=("AP",))
-    speedup = static.macs / answers.mean_cost
+    speedup = static.cost / answers.mean_cost
     return {
         **present(aps),
         **present({"relative_ap_drop": relative_drop(aps["AP"], baseline["AP"])}),
@@ -106,7 +92,7 @@ def answer_intervals(
             "AP": ap,
             "AP50": mean_over_classes(own.ap50),
             "relative_ap_drop": relative_drops(ap, baseline),
-            "speedup_macs": static.macs / mean_costs,
+            "speedup_macs": static.cost / mean_costs,
         }
     )
 

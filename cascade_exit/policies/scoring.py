@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from cascade_exit.evaluation import ExitMixture, Measure, average_precision, mixture_ap
+from cascade_exit.evaluation import ExitMixture, Matches, Measure, average_precision, average_precisions, mixture_ap
 from cascade_exit.evaluation.average_precision import ImageWeights
 from cascade_exit.policies.pooling import Calibrations, calibrated_matches
 from cascade_exit.runs import UserError
@@ -31,6 +31,37 @@ class Baseline:
     ap50: float
     cost: float
     name: str = "full"
+
+
+@dataclass(frozen=True, eq=False)
+class Static:
+    """A static model on a set of images, as a baseline for any part of them.
+
+    Attributes:
+        name: its run; `full` for the model's own last exit.
+        matches: of its detections on all images.
+        cost: of an image, in the unit of the exits' costs.
+    """
+
+    name: str
+    matches: Matches
+    cost: float | int
+
+    def on(self, trace: Trace) -> Baseline:
+        """The baseline on the images of a trace.
+
+        Raises:
+            UserError: the static model was not run on one of them.
+        """
+        ids = [image.image_id for image in trace.truth]
+        shown = np.isin(self.matches.image_ids, ids)
+        if shown.sum() != len(ids):
+            raise UserError(
+                f"baseline {self.name}: it was run on {shown.sum()} of the {len(ids)} images of the trace of "
+                f"{trace.header.role}; run both on the same set"
+            )
+        aps = average_precisions(self.matches, shown, ("AP", "AP50"))
+        return Baseline(aps["AP"], aps["AP50"], float(self.cost), self.name)
 
 
 @dataclass(frozen=True)
@@ -84,6 +115,8 @@ class Scorer:
         self.mixture = ExitMixture(self.matches)
         self.images = len(trace)
         self.baseline = baseline or self._full(trace, calibration, full_cost)
+        if np.isnan(self.baseline.ap):
+            raise UserError(f"trace of {trace.header.role}: no image has an object, so that nothing has an AP")
 
     def ap(
         self, choice: Int[np.ndarray, " image"], image_weights: ImageWeights | None = None, measure: Measure = "AP"
@@ -111,11 +144,8 @@ class Scorer:
 
     def _full(self, trace: Trace, calibration: Calibrations | None, cost: float | None) -> Baseline:
         matches = calibrated_matches(trace, self.exit_names[-1]) if calibration else self.matches[-1]
-        ap = average_precision(matches)
-        if np.isnan(ap):
-            raise UserError(f"trace of {trace.header.role}: no image has an object, so that nothing has an AP")
         cost = float(self.costs[-1]) if cost is None else cost
-        return Baseline(ap, average_precision(matches, measure="AP50"), cost, self.exit_names[-1])
+        return Static(self.exit_names[-1], matches, cost).on(trace)
 
 
 def relative_drop(ap: float, baseline_ap: float) -> float:

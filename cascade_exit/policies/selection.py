@@ -12,7 +12,7 @@ from cascade_exit.policies.objectives import Objective, nearest_point, preferenc
 from cascade_exit.policies.operating_points import QUANTILES, OperatingPoint, choose_exits, rule_values
 from cascade_exit.policies.policy import Policy
 from cascade_exit.policies.pooling import Calibrations, calibrated_matches
-from cascade_exit.policies.scoring import Costs, Scorer
+from cascade_exit.policies.scoring import Costs, Scorer, Static
 from cascade_exit.policies.tuning import TunedFamily, Tuning, tune_family
 from cascade_exit.runs import UserError
 from cascade_exit.trace import Trace
@@ -44,22 +44,29 @@ class Bench:
         calibrate: Calibrate,
         quantiles: int = QUANTILES,
         full_cost: float | None = None,
+        static: Static | None = None,
         deciding: tuple[str, ...] | None = None,
     ) -> "Bench":
         """Fits the calibration and matches the detections; see `Tuning` for the rest.
 
         Raises:
-            UserError: the trace has no image or no object, a score is no number, or the last exit finds no object.
+            UserError: the trace has no image or no object, a score is no number, or the baseline finds no object.
         """
         _check_scores(trace)
-        calibration = dict(calibrate(trace))
-        scorer = Scorer(trace, costs, calibration, full_cost=full_cost)
+        tuning = Tuning(trace, costs, dict(calibrate(trace)), quantiles, full_cost, static, deciding)
+        scorer = tuning.scorer(trace)
         if not scorer.baseline.ap > 0:
             raise UserError(
                 f"trace of {trace.header.role}: {scorer.baseline.name} finds none of the objects in {len(trace)} "
                 "images (AP 0), so that no policy can keep anything: train longer, or use more images"
             )
-        return cls(Tuning(trace, costs, calibration, quantiles, full_cost, deciding), scorer)
+        return cls(tuning, scorer)
+
+    @property
+    def static(self) -> Static:
+        """What drop and speedup are measured against: a static model, or the last exit alone."""
+        trace, baseline = self.tuning.trace, self.scorer.baseline
+        return self.tuning.static or Static(baseline.name, calibrated_matches(trace, baseline.name), baseline.cost)
 
     def choice(self, family: TunedFamily, thresholds: Mapping[str, float]) -> np.ndarray:
         """Exit of every image, as index, at a family's thresholds."""
@@ -191,13 +198,13 @@ def _crossfit(name: str, bench: Bench, parts: _Parts, aim: Objective, groups: Se
 
     try:
         # Calibrations per fold would cost AP that the shipped policy does not lose; see `crossfit`.
-        trace = bench.tuning.trace
+        trace, static = bench.tuning.trace, bench.static
         return crossfit(
             trace,
             tune,
             bench.tuning.costs,
             groups=groups,
-            baseline=(calibrated_matches(trace, trace.header.exit_names[-1]), bench.scorer.baseline.cost),
+            baseline=(static.matches, static.cost),
             calibration=bench.tuning.calibration,
             resamples=0,
         )

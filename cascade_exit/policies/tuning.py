@@ -20,10 +20,10 @@ from cascade_exit.policies.operating_points import (
     sweep,
 )
 from cascade_exit.policies.per_class import fit_per_class
-from cascade_exit.policies.policy import Policy
+from cascade_exit.policies.policy import Fact, Policy
 from cascade_exit.policies.router import fit_router
 from cascade_exit.policies.rules import AnyRule, ThresholdRule, with_threshold
-from cascade_exit.policies.scoring import Costs, Scorer
+from cascade_exit.policies.scoring import Costs, Scorer, Static
 from cascade_exit.policies.statistics import COMPARISONS, STATISTICS
 from cascade_exit.runs import UserError, closest
 from cascade_exit.trace import Trace
@@ -43,7 +43,8 @@ class Tuning:
         costs: of an image that leaves at each exit.
         calibration: of scores, by exit name.
         quantiles: thresholds tried per exit.
-        full_cost: see `Scorer`.
+        full_cost: see `Scorer`; not with a static model, which has a cost of its own.
+        static: what drop and speedup are measured against; the last exit where None.
         deciding: the only exits that may stop an image, where the others are to be passed by; all where None.
     """
 
@@ -52,7 +53,13 @@ class Tuning:
     calibration: Mapping[str, ExitCalibration]
     quantiles: int = QUANTILES
     full_cost: float | None = None
+    static: Static | None = None
     deciding: tuple[str, ...] | None = None
+
+    def scorer(self, trace: Trace) -> Scorer:
+        """Of the trace that is tuned on, or of other images that are scored alike."""
+        baseline = None if self.static is None else self.static.on(trace)
+        return Scorer(trace, self.costs, self.calibration, baseline, self.full_cost)
 
     def answers(self, exit_name: str) -> bool:
         """Whether an early exit answers anyway, so that nothing is paid for looking at it."""
@@ -81,6 +88,9 @@ class TunedFamily:
     def policy(self, point: OperatingPoint, tuning: Tuning) -> Policy:
         """The policy of one operating point; a rule that never stops is left out, so that its exit is passed by."""
         header = tuning.trace.header
+        known: dict[str, Fact] = {"role": header.role, "data": header.data, "images": len(tuning.trace)}
+        if tuning.static is not None:
+            known["baseline"] = tuning.static.name
         stopping = {name: rule for name, rule in self.rules.items() if point.thresholds[name] < NEVER_STOPS}
         return Policy(
             model=header.model,
@@ -88,7 +98,7 @@ class TunedFamily:
             rules={name: with_threshold(rule, point.thresholds[name]) for name, rule in stopping.items()},
             calibration=dict(tuning.calibration),
             exit_rates=point.exit_rates,
-            tuned_on={"role": header.role, "data": header.data, "images": len(tuning.trace)},
+            tuned_on=known,
             name=self.name,
         )
 
@@ -190,6 +200,6 @@ def tune_policy(name: str, tuning: Tuning, objective: Objective) -> Policy:
     Raises:
         UserError: see `tune_family`; or no operating point is within the objective's limits.
     """
-    scorer = Scorer(tuning.trace, tuning.costs, tuning.calibration, full_cost=tuning.full_cost)
+    scorer = tuning.scorer(tuning.trace)
     family = tune_family(name, tuning, scorer)
     return family.policy(pick_point(family.points, objective), tuning)

@@ -33,7 +33,7 @@ def test_variants_are_cross_fitted_families(settings, figures):
 
 
 def test_differences_are_paired(settings, figures):
-    folds = Folds(settings.trace, settings.costs)
+    folds = Folds(settings)
     own, shared = (crossfit_answers(f"per_class_{name}", settings, 0.1, folds) for name in ("own", "shared"))
     difference = figures["differences"]["own"]
     assert difference["AP"] == pytest.approx(figures["own"]["AP"] - figures["shared"]["AP"], abs=1e-9)

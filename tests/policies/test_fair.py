@@ -12,8 +12,7 @@ from cascade_exit.policies.crossfit import crossfit
 from cascade_exit.policies.fair import Measuring, crossfit_families, fixed_thresholds
 from cascade_exit.policies.objectives import Objective
 from cascade_exit.policies.pooling import calibrated_matches, fit_calibration
-from cascade_exit.policies.reporting import Static
-from cascade_exit.policies.scoring import Scorer
+from cascade_exit.policies.scoring import Scorer, Static
 from cascade_exit.policies.tuning import Tuning, tune_policy
 from cascade_exit.runs import UserError
 from cascade_exit.trace import Trace
@@ -58,6 +57,20 @@ def test_figures_are_those_of_policies_tuned_without_the_image(trace: Trace, fit
     assert figures["speedup_macs"] > 1.05
     low, high = figures["intervals"]["AP"]
     assert low < figures["AP"] < high
+
+
+def test_limits_are_against_the_baseline(trace: Trace, fitted) -> None:
+    settings = measuring(trace)
+    weak = replace(settings.static, name="weak", matches=calibrated_matches(trace, "exit1"))
+    figures = crossfit_families(replace(settings, static=weak), ["max_score"], drops=(0.03,)).figures["max_score"]
+
+    def tune(part: Trace):
+        tuning = Tuning(part, COSTS, fit_calibration(part), static=weak)
+        return tune_policy("max_score", tuning, Objective("max_speedup", max_relative_ap_drop=0.03))
+
+    by_hand = crossfit(trace, tune, COSTS, groups=settings.groups, calibration=fit_calibration(trace), resamples=0)
+    assert figures["0.03"]["exit_rates"] == by_hand.score.exit_rates
+    assert figures["0.03"]["exit_rates"]["exit1"] > fitted.figures["max_score"]["0.03"]["exit_rates"]["exit1"]
 
 
 def test_more_drop_buys_more_speed(fitted) -> None:

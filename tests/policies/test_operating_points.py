@@ -16,9 +16,9 @@ from cascade_exit.policies.operating_points import (
     sweep,
 )
 from cascade_exit.policies.policy import Policy
-from cascade_exit.policies.pooling import fit_calibration
+from cascade_exit.policies.pooling import calibrated_matches, fit_calibration
 from cascade_exit.policies.rules import ThresholdRule, with_threshold
-from cascade_exit.policies.scoring import Baseline, Score, Scorer
+from cascade_exit.policies.scoring import Baseline, Score, Scorer, Static
 from cascade_exit.runs import UserError
 from tests.evaluation.reference import reference_metrics
 
@@ -75,6 +75,22 @@ def test_another_baseline() -> None:
     score = scorer.score(np.zeros(30, int))
     assert score.speedup == pytest.approx(300 / 180)
     assert score.relative_ap_drop == pytest.approx((0.5 - score.ap) / 0.5)
+
+
+def test_static_model_is_a_baseline_for_any_part_of_its_images() -> None:
+    trace = make_trace(40)
+    static = Static("static", calibrated_matches(trace, "exit2"), 2e8)
+    part = trace.subset(np.arange(3, 40, 2))
+    table = part.exits["exit2"].detections
+    found = table.by_image_id([image.image_id for image in part.truth])
+    theirs = reference_metrics(part.truth, found, part.header.classes)
+    baseline = static.on(part)
+    assert (baseline.name, baseline.cost) == ("static", 2e8)
+    assert baseline.ap == pytest.approx(theirs["AP"])
+    assert baseline.ap50 == pytest.approx(theirs["AP50"])
+    assert baseline.ap != static.on(trace).ap
+    with pytest.raises(UserError, match=r"baseline static: it was run on 19 of the 40 images of the trace of"):
+        Static("static", calibrated_matches(part, "exit2"), 2e8).on(trace)
 
 
 def test_grids() -> None:

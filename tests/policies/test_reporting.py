@@ -14,14 +14,14 @@ from cascade_exit.policies.pooling import calibrated_matches
 from cascade_exit.policies.reporting import (
     Answers,
     DropOn,
-    Static,
     answer_figures,
     answer_intervals,
     bounds_figures,
     exit_intervals,
     figures_by_kind,
+    static_figures,
 )
-from cascade_exit.policies.scoring import Scorer
+from cascade_exit.policies.scoring import Scorer, Static
 from cascade_exit.trace import Trace
 from tests.evaluation.reference import reference_metrics
 
@@ -52,7 +52,7 @@ def test_who_never_stops_is_the_full_exit(trace: Trace) -> None:
     static = full(trace)
     never = answers(trace, np.full(60, 2))
     figures = answer_figures(never, EXITS, static)
-    assert figures["AP"] == static.figures()["AP"] == average_precision(static.matches)
+    assert figures["AP"] == static_figures(static)["AP"] == average_precision(static.matches)
     assert (figures["relative_ap_drop"], figures["speedup_macs"], figures["macs_reduction"]) == (0, 1, 0)
     assert figures["exit_rates"] == {"exit1": 0, "exit2": 0, "full": 1}
     intervals = answer_intervals(never, static, 20)
@@ -81,7 +81,7 @@ def test_figures_of_a_mixture(trace: Trace) -> None:
     assert figures["AP"] == pytest.approx(reference["AP"], abs=1e-9)
     assert figures["AP50"] == pytest.approx(reference["AP50"], abs=1e-9)
     assert figures["macs"] == pytest.approx((180 + 400 + 600) / 3 * 1e6)
-    of_full = full(trace).figures()["AP"]
+    of_full = static_figures(full(trace))["AP"]
     assert figures["relative_ap_drop"] == pytest.approx((of_full - figures["AP"]) / of_full)
     assert figures["exit_rates"] == {"exit1": 1 / 3, "exit2": 1 / 3, "full": 1 / 3}
 

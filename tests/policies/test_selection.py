@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from cascade_exit.evaluation import Matches
+from cascade_exit.evaluation import Matches, average_precision
 from cascade_exit.policies import Objective
 from cascade_exit.policies.crossfit import CrossFit, fold_of
 from cascade_exit.policies.objectives import nearest_point
 from cascade_exit.policies.operating_points import OperatingPoint
-from cascade_exit.policies.pooling import fit_calibration
-from cascade_exit.policies.scoring import Score
+from cascade_exit.policies.pooling import calibrated_matches, fit_calibration
+from cascade_exit.policies.scoring import Score, Static
 from cascade_exit.policies.selection import DROP_MARGINS, Bench, Candidate, best_candidate, judge_families
 from cascade_exit.policies.tuning import TunedFamily, tune_family
 from cascade_exit.runs import UserError
@@ -88,6 +88,30 @@ def test_each_fold_is_decided_by_a_policy_tuned_without_it(bench: Bench, certain
 def test_cross_fitted_scores_have_one_calibration(bench: Bench, certainty: Candidate) -> None:
     # Calibrations per fold put the folds' scores on different scales, so that the pool loses AP that no policy loses.
     assert certainty.fair.score.ap == bench.scorer.ap(certainty.fair.choice)
+
+
+def test_limits_may_be_against_a_static_model(bench: Bench) -> None:
+    # As good as exit 2, so that more may leave early than against full.
+    trace = bench.tuning.trace
+    static = Static("static", calibrated_matches(trace, "exit2"), 250e6)
+    against = partial(prepare, static=static)
+    found, _ = judge_families(["certainty"], against(trace), against, OBJECTIVE)
+    certainty = found["certainty"]
+    for point in certainty.family.points:
+        assert point.relative_ap_drop == pytest.approx(1 - point.ap / average_precision(static.matches))
+        assert point.speedup == pytest.approx(250e6 / point.mean_cost)
+    assert certainty.point.relative_ap_drop <= 0.05 < 1 - certainty.point.ap / bench.scorer.baseline.ap
+    fair = certainty.fair.score
+    assert fair.relative_ap_drop == pytest.approx(1 - fair.ap / average_precision(static.matches))
+    assert fair.speedup == pytest.approx(250e6 / fair.mean_cost)
+    fold = np.array([fold_of(image.image_id) for image in trace.truth])
+    for left in range(5):
+        others = against(trace.subset(np.flatnonzero(fold != left)))
+        family = tune_family("certainty", others.tuning, others.scorer)
+        policy = family.policy(nearest_point(family.points, certainty.aim), others.tuning)
+        own = trace.subset(np.flatnonzero(fold == left))
+        assert certainty.fair.choice[fold == left].tolist() == policy.choose(own).tolist()
+    assert certainty.family.policy(certainty.point, against(trace).tuning).tuned_on["baseline"] == "static"
 
 
 def test_groups_share_a_fold(bench: Bench) -> None:

@@ -88,7 +88,9 @@ def record_outcome(run: Run, outcome: Outcome, references: References, config: T
         },
     }
     atomic_write_json(run.folder / RECORD, plain(words_for_infinity(record)))
+    baseline = outcome.bench.scorer.baseline
     run.manifest.metrics["policy"] = plain(_policy_figures(outcome))
+    run.manifest.metrics["baseline"] = {"run": baseline.name, "AP": baseline.ap, "AP50": baseline.ap50}
 
 
 def show_record(run: Run, model: str, console: Console) -> None:

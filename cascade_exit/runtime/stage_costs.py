@@ -78,6 +78,7 @@ class ExitTiming:
         decode: boxes, NMS and, with a policy, calibrated scores.
         leaving: of an image that leaves here: every stage, answer and decision up to here, and decoding here.
         builds_on_previous: its answer, or the scores of its detections, need the answer of the exit before.
+        averaged: the scores of its detections need the digest of the exit before, whether that decides or not.
         apart: nothing builds on its stage, so an image that is not asked here passes it by.
     """
 
@@ -87,6 +88,7 @@ class ExitTiming:
     decode: Timing
     leaving: Timing
     builds_on_previous: bool
+    averaged: bool = False
     apart: bool = False
 
 
@@ -131,6 +133,7 @@ class StageCosts:
     def _leaving_ms(self, leaving_at: str, deciding: Collection[str]) -> float:
         names = list(self.exits)
         total_ms, needed = self.exits[leaving_at].decode.mean_ms, {leaving_at, *deciding}
+        digested = set(deciding)
         for name in reversed(names[: names.index(leaving_at) + 1]):
             timing = self.exits[name]
             if name in needed or not timing.apart:
@@ -139,7 +142,9 @@ class StageCosts:
                 total_ms += timing.answer.mean_ms
                 if timing.builds_on_previous:
                     needed.add(names[names.index(name) - 1])
-            if name in deciding and timing.decide is not None:
+                if timing.averaged:
+                    digested.add(names[names.index(name) - 1])
+            if name in digested and timing.decide is not None:
                 total_ms += timing.decide.mean_ms
         return total_ms
 
@@ -296,6 +301,7 @@ def _summary(
             leaving=Timing.of(leaving[:, index]),
             builds_on_previous=len(detector.network.answering({name})) > 1
             or name in detector.checkpoint.model.averaged_with,
+            averaged=name in detector.checkpoint.model.averaged_with,
             apart=name not in detector.network.running({FULL}),
         )
         for index, name in enumerate(detector.exit_names)

@@ -134,6 +134,7 @@ def test_drop_and_speedup_may_be_against_a_static_model(tuned, cli, calibrate_on
     judged = record["families"]["certainty"]["crossfitted"]
     assert judged["relative_ap_drop"] == pytest.approx(1 - judged["ap"] / static["ap"])
     assert judged["intervals"]["relative_ap_drop"][0] < judged["relative_ap_drop"]
+    assert Manifest.read(answer.run).metrics["baseline"]["run"] == "models/static_chair"
     assert "drop of AP against models/static_chair" in answer.err
     assert read_policy(answer.run / "policy.json").tuned_on["baseline"] == "models/static_chair"
 

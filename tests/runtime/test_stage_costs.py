@@ -64,6 +64,18 @@ def test_leaving_costs_add_up():
         costs().leaving_costs({"full"})
 
 
+def test_scores_are_averaged_with_a_digest_that_somebody_must_make():
+    whole = costs(full=True)
+    averaged = replace(whole, exits=whole.exits | {"full": replace(whole.exits["full"], averaged=True)})
+    plain_ms, averaged_ms = whole.leaving_costs(()), averaged.leaving_costs(())
+    assert averaged_ms["full"] == pytest.approx(plain_ms["full"] + 0.2)
+    assert averaged_ms["exit2"] == plain_ms["exit2"]
+    # An exit that decides has made it anyway.
+    assert averaged.leaving_costs({"exit2"}) == whole.leaving_costs({"exit2"})
+    found = measure_stage_costs(Detector(checkpoint("averaged")), pictures(), QUICK)
+    assert [timing.averaged for timing in found.exits.values()] == [False, True, True]
+
+
 def test_a_look_that_does_not_decide_costs_nothing():
     whole = costs()
     looking = replace(whole, exits=whole.exits | {"exit1": replace(whole.exits["exit1"], apart=True)})

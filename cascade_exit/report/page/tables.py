@@ -121,7 +121,7 @@ def policies_table(runs: Sequence[ReportedRun], lineage: Lineage) -> Table:
         *_OF_POLICY.values(),
     ]
     note = (
-        "Drop and speedup are against the baseline; of tuning runs against the full exit, on the very images tuned on. "
+        "Drop and speedup are against the baseline; of tuning runs on the very images tuned on. "
         "Random and oracle: at the policy's mean cost. " + _note(having)
     )
     return _without_empty_columns(Table("Policies", columns, rows, note))

@@ -41,7 +41,7 @@ class TrainedModel:
     Attributes:
         folder: of the run or kept model.
         id: the run's id, or the kept model's name.
-        fingerprint: of its weights.
+        fingerprint: of its weights and settings.
         detector: ready to run.
     """
 

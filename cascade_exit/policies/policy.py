@@ -29,7 +29,7 @@ class Policy:
     """What stops where.
 
     Attributes:
-        model: fingerprint of the weights that it was tuned for.
+        model: fingerprint of the model that it was tuned for.
         classes: of that model; name of label i+1 at place i.
         rules: by exit name; an exit without a rule stops nothing.
         calibration: of scores, by exit name; it also acts on what the rules see.

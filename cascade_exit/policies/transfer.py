@@ -19,7 +19,7 @@ def transfer_policy(policy: Policy, model: str, classes: Sequence[str], exit_nam
 
     Args:
         policy: of any model.
-        model: fingerprint of the weights that it is to decide for.
+        model: fingerprint of the model that it is to decide for.
         classes: of that model; name of label i+1 at place i.
         exit_names: of that model.
 

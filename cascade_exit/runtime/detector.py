@@ -17,7 +17,7 @@ from cascade_exit.model.checkpoint import Checkpoint, read_checkpoint
 from cascade_exit.runs import Manifest, UserError
 from cascade_exit.runtime.exported import is_exported, read_exported
 from cascade_exit.runtime.folding import fold_batch_norm
-from cascade_exit.runtime.kept_model import DESCRIPTION, is_kept, read_kept_model, weights_sha256
+from cascade_exit.runtime.kept_model import DESCRIPTION, is_kept, kept_fingerprint, read_kept_model
 from cascade_exit.runtime.network import Backend, Network
 
 Photo = str | Path | Image.Image | np.ndarray | Tensor
@@ -144,7 +144,10 @@ def model_id(folder: Path) -> str:
 
 
 def model_fingerprint(folder: Path) -> str:
-    """First 16 hexadecimal digits of the SHA-256 of a model's weights as one file; an exported model's own.
+    """16 hexadecimal digits that differ where what a model answers may differ: weights or settings.
+
+    Of a training run, the SHA-256 of its best checkpoint, which holds both; see `kept_fingerprint` for a kept model
+    and `Exported.fingerprint` for an exported one.
 
     Raises:
         UserError: it shares weights with a kept model that is not there or holds others, or is damaged.
@@ -152,5 +155,5 @@ def model_fingerprint(folder: Path) -> str:
     if is_exported(folder):
         return read_exported(folder).fingerprint
     if (folder / DESCRIPTION).is_file():
-        return weights_sha256(folder)[:16]
+        return kept_fingerprint(folder)
     return hashlib.sha256((folder / BEST).read_bytes()).hexdigest()[:16]

@@ -33,7 +33,7 @@ class Exported:
         classes: name of label i+1 at place i.
         decoding: post-processing of raw answers.
         costs: of each exit, as it was trained.
-        weights: fingerprint of the weights that were exported; policies name it.
+        weights: fingerprint of the model that was exported; policies name it.
         graphs: in the order in which they run.
         files: SHA-256 of every file that graphs consist of.
     """

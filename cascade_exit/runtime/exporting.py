@@ -59,7 +59,7 @@ def export_detector(
         detector: computes with torch, on the CPU.
         folder: where to.
         name: of the model.
-        weights: fingerprint of the detector's weights.
+        weights: fingerprint of the detector.
         format: of the graphs.
         precision: see `PRECISIONS`.
         images: at input size, for 8 bit: ranges of activations are taken from what the network makes of them.

@@ -175,17 +175,23 @@ def base_of(folder: Path) -> Path | None:
     return folder.resolve().parent / base["name"] if base else None
 
 
-def weights_sha256(folder: Path) -> str:
-    """SHA-256 of all weights of a kept model as one file, whether it is kept so or over a base.
+def kept_fingerprint(folder: Path) -> str:
+    """First 16 hexadecimal digits of a SHA-256 over all that decides what a kept model answers.
+
+    That is its weights, whether they are kept as one file or over a base, and what model.json says of the network,
+    the classes and the post-processing: the same weights at another input size, say, are another model.
 
     Raises:
         UserError: model.json is damaged, or there is a base and its weights or its own are not as described.
     """
     description = _description(folder)
-    if "base" not in description:
-        return _sha256((folder / WEIGHTS).read_bytes())
-    _contents(folder, description)
-    return str(description["whole_sha256"])
+    if "base" in description:
+        _contents(folder, description)
+        weights = description["whole_sha256"]
+    else:
+        weights = _sha256((folder / WEIGHTS).read_bytes())
+    facts = {"weights": weights} | {key: description.get(key) for key in ("model", "classes", "decoding")}
+    return _sha256(json.dumps(facts, sort_keys=True).encode())[:16]
 
 
 def _read_base(folder: Path, base: Path) -> KeptModel:

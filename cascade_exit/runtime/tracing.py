@@ -31,7 +31,7 @@ def trace_set(
 
     Args:
         detector: the detector; its class map must be the set's.
-        model: fingerprint of its weights.
+        model: its fingerprint.
         role: what the set is: train, val, calibrate or test.
         images: the set.
         store: where decoded images come from.

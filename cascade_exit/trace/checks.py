@@ -11,7 +11,7 @@ def check_trace(trace: Trace, *, model: str, data: str, classes: Sequence[str]) 
 
     Args:
         trace: the trace.
-        model: fingerprint of the weights that are meant.
+        model: fingerprint of the model that is meant.
         data: fingerprint of the set that is meant.
         classes: name of label i+1 at place i.
 

@@ -60,7 +60,7 @@ class TraceHeader:
     """What a trace belongs to.
 
     Attributes:
-        model: fingerprint of the weights.
+        model: its fingerprint, of weights and settings.
         data: fingerprint of the set.
         role: part of the set: train, val, calibrate or test.
         classes: name of label i+1 at place i.

@@ -52,8 +52,10 @@ class Exported:
 
     @property
     def fingerprint(self) -> str:
-        """First 16 hexadecimal digits of the SHA-256 of all graphs, and of what they are to compute in."""
-        content = json.dumps([self.files, self.precision], sort_keys=True)
+        """First 16 hexadecimal digits of a SHA-256 over the graphs, what they compute in, and what becomes of it."""
+        whole = to_plain(self)
+        facts = {key: whole[key] for key in ("files", "precision", "model", "classes", "decoding")}
+        content = json.dumps(facts, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 

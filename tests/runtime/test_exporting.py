@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -108,6 +109,14 @@ def test_decisions_are_those_of_the_trace(exported_as, graphs, batch):
     kept = check_promise(a_policy, promised, np.arange(IMAGES), stopped)
     assert kept.exits_equal + kept.near_threshold == IMAGES
     assert kept.near_threshold <= 1
+
+
+def test_a_fingerprint_is_of_graphs_and_of_what_becomes_of_their_answers():
+    one = read_exported(exported(NAME))
+    averaged = replace(one.model, full=replace(one.model.full, refinement="averaged"))
+    others = (replace(one, model=averaged), replace(one, decoding=replace(one.decoding, nms_iou=0.4)))
+    found = {each.fingerprint for each in (one, replace(one, name="another"), *others)}
+    assert len(found) == 3
 
 
 def test_the_folder_says_all_that_is_needed():

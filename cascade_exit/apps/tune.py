@@ -85,7 +85,7 @@ def work(config: TuneConfig, call: Call) -> Path:
             inputs = [model.folder, find_run(traced.id, root), *(static.folder for static in statics)]
             with tracked(logger_config, run, inputs) as logger:
                 costs = _costs(config, run, model, of_statics, trace, images)
-                baseline = calibrated_matches(of_statics[0][1], FULL) if config.baseline else None
+                baseline = calibrated_matches(of_statics[0][1] if config.baseline else trace, FULL)
                 _tune(config, run, model.id, trace, images, costs, baseline, console, logger)
         show_record(run, model.id, console)
         for line in run.manifest.warnings:
@@ -115,7 +115,7 @@ def _tune(
     trace: Trace,
     images: CocoSet,
     costs: Sequence[CostTable],
-    baseline: Matches | None,
+    baseline: Matches,
     console: Console,
     logger: Logger,
 ) -> None:
@@ -146,18 +146,15 @@ def _tune(
         draw_pictures(folder, outcome, images, ImageStore(), config.pictures)
 
 
-def _preparing(config: TuneConfig, costs: CostTable, baseline: Matches | None, calibrate: Calibrate) -> Prepare:
-    static = None
-    if baseline is not None:
-        first = costs.statics[0]
-        static = Static(first.name, baseline, first.cost)
+def _preparing(config: TuneConfig, costs: CostTable, baseline: Matches, calibrate: Calibrate) -> Prepare:
+    first = costs.statics[0] if config.baseline else None
+    name, cost = (FULL, costs.full) if first is None else (first.name, first.cost)
     return partial(
         Bench.of,
         costs=costs.by_exit,
         calibrate=calibrate,
         quantiles=config.quantiles,
-        full_cost=costs.full,
-        static=static,
+        static=Static(name, baseline, cost),
         deciding=costs.deciding,
     )
 
@@ -167,7 +164,7 @@ def _best_by_objective(
     names: Sequence[str],
     trace: Trace,
     costs: Sequence[CostTable],
-    baseline: Matches | None,
+    baseline: Matches,
     calibrate: Calibrate,
     groups: Sequence[str],
     console: Console,
@@ -202,13 +199,13 @@ def _costs(
     if not config.in_milliseconds:
         of_statics = [float(traced.header.macs[traced.header.exit_names[-1]]) for _, traced in statics]
         by_exit = {name: float(macs) for name, macs in trace.header.macs.items()}
-        return [CostTable("MACs", by_exit, tuple(map(StaticPoint, ids, aps, of_statics)))]
+        return [CostTable("MACs", by_exit, by_exit[FULL], tuple(map(StaticPoint, ids, aps, of_statics)))]
     measured, *others = _measured(config, run, [model, *(static for static, _ in statics)], images)
     points = tuple(map(StaticPoint, ids, aps, (each.leaving_costs(())[FULL] for each in others)))
     early = trace.header.exit_names[:-1]
     some = [chosen for count in range(len(early), 0, -1) for chosen in combinations(early, count)]
     alone = measured.leaving_costs(())[FULL]
-    return [CostTable("ms", measured.leaving_costs(chosen), points, alone, chosen) for chosen in some]
+    return [CostTable("ms", measured.leaving_costs(chosen), alone, points, chosen) for chosen in some]
 
 
 def _measured(config: TuneConfig, run: Run, models: Sequence[TrainedModel], images: CocoSet) -> list[StageCosts]:

@@ -35,15 +35,15 @@ class CostTable:
     Attributes:
         unit: MACs or ms.
         by_exit: of an image that leaves there.
+        full: of the last exit alone, where no other decides on the way.
         statics: for comparison.
-        full: of the last exit alone; None: as an image that leaves there.
         deciding: exits that may stop an image, where the others are passed by; None: all.
     """
 
     unit: str
     by_exit: Mapping[str, float]
+    full: float
     statics: tuple[StaticPoint, ...] = ()
-    full: float | None = None
     deciding: tuple[str, ...] | None = None
 
     @property

@@ -18,7 +18,7 @@ from cascade_exit.evaluation import (
 )
 from cascade_exit.evaluation.intervals import Interval
 from cascade_exit.policies.pooling import Calibrations, calibrated_matches, calibrated_scores
-from cascade_exit.policies.scoring import Costs, Score, cost_array, relative_drop
+from cascade_exit.policies.scoring import Costs, Score, Static, cost_array, relative_drop
 from cascade_exit.runs import UserError
 from cascade_exit.trace import Trace
 
@@ -70,7 +70,7 @@ def crossfit(
     *,
     folds: int = FOLDS,
     groups: Sequence[str] | None = None,
-    baseline: tuple[Matches, float] | None = None,
+    baseline: Static | None = None,
     calibration: Calibrations | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -85,7 +85,7 @@ def crossfit(
         costs: of an image that leaves at each exit.
         folds: how many.
         groups: of each image, where images belong together (a video, a burst): they share a fold. Its id otherwise.
-        baseline: matches of a static model on the same images, and its cost; the last exit where None.
+        baseline: a static model on the same images; the last exit where None.
         calibration: of the scores in the pool, one for all folds; each fold's own where None. Calibrations of their own
             put the folds on scales that differ by chance, which costs AP that no single policy would lose; one for all
             has seen the images, though it decides nothing about them.
@@ -112,7 +112,8 @@ def crossfit(
         answers |= _answers(own, choice[places], used)
     matches = match_detections(trace.truth, answers, trace.header.classes)
     by_exit = cost_array(trace.header.exit_names, costs)
-    static = baseline or (calibrated_matches(trace, trace.header.exit_names[-1]), float(by_exit[-1]))
+    full = trace.header.exit_names[-1]
+    static = baseline or Static(full, calibrated_matches(trace, full), float(by_exit[-1]))
     return CrossFit(
         choice=choice,
         folds=fold,
@@ -120,7 +121,7 @@ def crossfit(
         score=_score(trace.header.exit_names, choice, matches, by_exit, static),
         ap_interval=bootstrap_interval(matches, resamples=resamples, seed=seed) if resamples else None,
         relative_ap_drop_interval=(
-            relative_drop_interval(matches, static[0], resamples=resamples, seed=seed) if resamples else None
+            relative_drop_interval(matches, static.matches, resamples=resamples, seed=seed) if resamples else None
         ),
     )
 
@@ -138,9 +139,7 @@ def _answers(trace: Trace, choice: np.ndarray, calibration: Calibrations) -> dic
     return answers
 
 
-def _score(
-    exit_names: Sequence[str], choice: np.ndarray, matches: Matches, costs: np.ndarray, static: tuple[Matches, float]
-) -> Score:
+def _score(exit_names: Sequence[str], choice: np.ndarray, matches: Matches, costs: np.ndarray, static: Static) -> Score:
     rates = np.bincount(choice, minlength=len(exit_names)) / choice.size
     ap, mean_cost = average_precision(matches), float(costs[choice].mean())
     return Score(
@@ -148,6 +147,6 @@ def _score(
         ap=ap,
         ap50=average_precision(matches, measure="AP50"),
         mean_cost=mean_cost,
-        speedup=static[1] / mean_cost,
-        relative_ap_drop=relative_drop(ap, average_precision(static[0])),
+        speedup=static.cost / mean_cost,
+        relative_ap_drop=relative_drop(ap, average_precision(static.matches)),
     )

@@ -93,7 +93,6 @@ class Scorer:
         costs: of an image that leaves at each exit, by exit name; MACs or milliseconds.
         calibration: of the scores, by exit name.
         baseline: the last exit, as the trace has it, where None.
-        full_cost: of the baseline; what an image pays that leaves at the last exit, where None.
 
     Raises:
         UserError: the trace has no image or no object, or an exit has no cost.
@@ -105,7 +104,6 @@ class Scorer:
         costs: Costs,
         calibration: Calibrations | None = None,
         baseline: Baseline | None = None,
-        full_cost: float | None = None,
     ) -> None:
         if not len(trace):
             raise UserError(f"trace of {trace.header.role}: it holds no image; trace a split that has some")
@@ -114,7 +112,7 @@ class Scorer:
         self.matches = tuple(calibrated_matches(trace, name, calibration) for name in self.exit_names)
         self.mixture = ExitMixture(self.matches)
         self.images = len(trace)
-        self.baseline = baseline or self._full(trace, calibration, full_cost)
+        self.baseline = baseline or self._full(trace, calibration)
         if np.isnan(self.baseline.ap):
             raise UserError(f"trace of {trace.header.role}: no image has an object, so that nothing has an AP")
 
@@ -142,10 +140,9 @@ class Scorer:
             relative_ap_drop=relative_drop(ap, self.baseline.ap),
         )
 
-    def _full(self, trace: Trace, calibration: Calibrations | None, cost: float | None) -> Baseline:
+    def _full(self, trace: Trace, calibration: Calibrations | None) -> Baseline:
         matches = calibrated_matches(trace, self.exit_names[-1]) if calibration else self.matches[-1]
-        cost = float(self.costs[-1]) if cost is None else cost
-        return Static(self.exit_names[-1], matches, cost).on(trace)
+        return Static(self.exit_names[-1], matches, float(self.costs[-1])).on(trace)
 
 
 def relative_drop(ap: float, baseline_ap: float) -> float:

@@ -43,7 +43,6 @@ class Bench:
         costs: Costs,
         calibrate: Calibrate,
         quantiles: int = QUANTILES,
-        full_cost: float | None = None,
         static: Static | None = None,
         deciding: tuple[str, ...] | None = None,
     ) -> "Bench":
@@ -53,7 +52,7 @@ class Bench:
             UserError: the trace has no image or no object, a score is no number, or the baseline finds no object.
         """
         _check_scores(trace)
-        tuning = Tuning(trace, costs, dict(calibrate(trace)), quantiles, full_cost, static, deciding)
+        tuning = Tuning(trace, costs, dict(calibrate(trace)), quantiles, static, deciding)
         scorer = tuning.scorer(trace)
         if not scorer.baseline.ap > 0:
             raise UserError(
@@ -198,13 +197,13 @@ def _crossfit(name: str, bench: Bench, parts: _Parts, aim: Objective, groups: Se
 
     try:
         # Calibrations per fold would cost AP that the shipped policy does not lose; see `crossfit`.
-        trace, static = bench.tuning.trace, bench.static
+        trace = bench.tuning.trace
         return crossfit(
             trace,
             tune,
             bench.tuning.costs,
             groups=groups,
-            baseline=(static.matches, static.cost),
+            baseline=bench.static,
             calibration=bench.tuning.calibration,
             resamples=0,
         )

@@ -43,7 +43,6 @@ class Tuning:
         costs: of an image that leaves at each exit.
         calibration: of scores, by exit name.
         quantiles: thresholds tried per exit.
-        full_cost: see `Scorer`; not with a static model, which has a cost of its own.
         static: what drop and speedup are measured against; the last exit where None.
         deciding: the only exits that may stop an image, where the others are to be passed by; all where None.
     """
@@ -52,14 +51,13 @@ class Tuning:
     costs: Costs
     calibration: Mapping[str, ExitCalibration]
     quantiles: int = QUANTILES
-    full_cost: float | None = None
     static: Static | None = None
     deciding: tuple[str, ...] | None = None
 
     def scorer(self, trace: Trace) -> Scorer:
         """Of the trace that is tuned on, or of other images that are scored alike."""
         baseline = None if self.static is None else self.static.on(trace)
-        return Scorer(trace, self.costs, self.calibration, baseline, self.full_cost)
+        return Scorer(trace, self.costs, self.calibration, baseline)
 
     def answers(self, exit_name: str) -> bool:
         """Whether an early exit answers anyway, so that nothing is paid for looking at it."""

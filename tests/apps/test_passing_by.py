@@ -5,8 +5,10 @@ from functools import partial
 from rich.console import Console
 
 from cascade_exit.apps.tuning_outcome import CostTable, best_outcome, tune_by_objective
+from cascade_exit.model import FULL
 from cascade_exit.policies import Objective
-from cascade_exit.policies.pooling import fit_calibration
+from cascade_exit.policies.pooling import calibrated_matches, fit_calibration
+from cascade_exit.policies.scoring import Static
 from cascade_exit.policies.selection import Bench
 from tests.policies.synthetic import make_trace
 
@@ -25,8 +27,9 @@ def chosen(answer_ms: dict[str, float], objective: Objective = BUDGET) -> tuple[
             costs[name] = on_the_way_ms + answer_ms[name]
             on_the_way_ms += answer_ms[name] if name in deciding else 0.0
         table = CostTable("ms", costs, full=15.0 + answer_ms["full"], deciding=deciding)
+        static = Static(FULL, calibrated_matches(trace, FULL), table.full)
         prepare = partial(
-            Bench.of, costs=costs, calibrate=fit_calibration, quantiles=4, full_cost=table.full, deciding=deciding
+            Bench.of, costs=costs, calibrate=fit_calibration, quantiles=4, static=static, deciding=deciding
         )
         outcomes.append(tune_by_objective(["certainty"], trace, table, prepare, objective, groups, Console(quiet=True)))
     best = best_outcome(outcomes, objective)

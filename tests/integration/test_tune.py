@@ -10,7 +10,7 @@ import cascade_exit
 from cascade_exit.data import ClassMap, read_coco
 from cascade_exit.policies import read_policy
 from cascade_exit.runs import Manifest
-from cascade_exit.runtime import Runner
+from cascade_exit.runtime import Runner, read_stage_costs
 from cascade_exit.trace import read_trace, write_trace
 from tests.conftest import REPOSITORY
 
@@ -158,7 +158,10 @@ def test_budget_is_in_measured_milliseconds(tuned, cli, calibrate_only):
     assert measured["threads"] == 1
     assert record["cost"]["unit"] == "ms"
     costs = record["cost"]["by_exit"]
-    assert 0 < costs["exit1"] < costs["full"]
+    assert costs["exit1"] < costs["full"]
+    stages = read_stage_costs(answer.run / "costs" / "torch.json")
+    assert costs == pytest.approx(stages.leaving_costs(record["cost"]["deciding"]))
+    assert record["baseline"]["cost"] == pytest.approx(stages.leaving_costs(())["full"])
     assert costs["full"] == pytest.approx(measured["exits"]["full"]["leaving"]["mean_ms"], rel=0.2)
     points = record["families"]["certainty"]["points"]
     assert record["families"]["certainty"]["point"]["ap"] == max(point["ap"] for point in points)

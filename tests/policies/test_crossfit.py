@@ -7,7 +7,7 @@ from cascade_exit.evaluation import relative_drop_interval
 from cascade_exit.policies.calibration import ExitCalibration
 from cascade_exit.policies.crossfit import crossfit, fold_of
 from cascade_exit.policies.pooling import calibrated_matches, fit_calibration
-from cascade_exit.policies.scoring import Scorer
+from cascade_exit.policies.scoring import Scorer, Static
 from cascade_exit.runs import UserError
 from cascade_exit.trace import Trace
 from tests.evaluation.reference import reference_metrics
@@ -87,8 +87,8 @@ def test_each_fold_keeps_the_calibration_of_its_policy() -> None:
 
 def test_another_baseline() -> None:
     trace = make_trace(40)
-    static = calibrated_matches(trace, "exit2")
-    found = crossfit(trace, lambda part: ByHash(ids_of(part)), MACS, baseline=(static, 3e8), resamples=3)
+    static = Static("static", calibrated_matches(trace, "exit2"), 3e8)
+    found = crossfit(trace, lambda part: ByHash(ids_of(part)), MACS, baseline=static, resamples=3)
     scorer = Scorer(trace, MACS)
     exit2 = scorer.ap(np.full(40, 1))
     assert found.score.relative_ap_drop == pytest.approx((exit2 - found.score.ap) / exit2)

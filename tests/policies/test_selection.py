@@ -14,7 +14,7 @@ from cascade_exit.policies.objectives import nearest_point
 from cascade_exit.policies.operating_points import OperatingPoint
 from cascade_exit.policies.pooling import calibrated_matches, fit_calibration
 from cascade_exit.policies.scoring import Score, Static
-from cascade_exit.policies.selection import DROP_MARGINS, Bench, Candidate, best_candidate, judge_families
+from cascade_exit.policies.selection import DROP_MARGINS, Bench, Candidate, Prepare, best_candidate, judge_families
 from cascade_exit.policies.tuning import TunedFamily, tune_family
 from cascade_exit.runs import UserError
 from cascade_exit.trace import Trace
@@ -60,6 +60,17 @@ def candidate(name: str, speedup: float, drop: float, fair: tuple[float, float] 
     return Candidate(TunedFamily(name, {}, (point,)), OBJECTIVE, point, crossfitted)
 
 
+def decided_without_its_fold(trace: Trace, prepare: Prepare, aim: Objective) -> list[int]:
+    """Exit of every image, as index, by a policy of the family certainty that was tuned on the other folds."""
+    fold, choice = np.array([fold_of(image.image_id) for image in trace.truth]), np.full(len(trace), -1)
+    for left in range(5):
+        others = prepare(trace.subset(np.flatnonzero(fold != left)))
+        family = tune_family("certainty", others.tuning, others.scorer)
+        policy = family.policy(nearest_point(family.points, aim), others.tuning)
+        choice[fold == left] = policy.choose(trace.subset(np.flatnonzero(fold == left)))
+    return choice.tolist()
+
+
 def test_what_counts_is_the_cross_fitted_figure() -> None:
     lucky = candidate("lucky", 3.0, 0.0, (2.9, 0.2))
     sound = candidate("sound", 1.5, 0.04, (1.4, 0.05))
@@ -74,15 +85,8 @@ def test_what_counts_is_the_cross_fitted_figure() -> None:
 
 
 def test_each_fold_is_decided_by_a_policy_tuned_without_it(bench: Bench, certainty: Candidate) -> None:
-    trace = bench.tuning.trace
     assert certainty.aim.max_relative_ap_drop in [0.05 - margin for margin in DROP_MARGINS]
-    fold = np.array([fold_of(image.image_id) for image in trace.truth])
-    for left in range(5):
-        others = prepare(trace.subset(np.flatnonzero(fold != left)))
-        family = tune_family("certainty", others.tuning, others.scorer)
-        policy = family.policy(nearest_point(family.points, certainty.aim), others.tuning)
-        own = trace.subset(np.flatnonzero(fold == left))
-        assert certainty.fair.choice[fold == left].tolist() == policy.choose(own).tolist()
+    assert certainty.fair.choice.tolist() == decided_without_its_fold(bench.tuning.trace, prepare, certainty.aim)
 
 
 def test_cross_fitted_scores_have_one_calibration(bench: Bench, certainty: Candidate) -> None:
@@ -104,13 +108,7 @@ def test_limits_may_be_against_a_static_model(bench: Bench) -> None:
     fair = certainty.fair.score
     assert fair.relative_ap_drop == pytest.approx(1 - fair.ap / average_precision(static.matches))
     assert fair.speedup == pytest.approx(250e6 / fair.mean_cost)
-    fold = np.array([fold_of(image.image_id) for image in trace.truth])
-    for left in range(5):
-        others = against(trace.subset(np.flatnonzero(fold != left)))
-        family = tune_family("certainty", others.tuning, others.scorer)
-        policy = family.policy(nearest_point(family.points, certainty.aim), others.tuning)
-        own = trace.subset(np.flatnonzero(fold == left))
-        assert certainty.fair.choice[fold == left].tolist() == policy.choose(own).tolist()
+    assert certainty.fair.choice.tolist() == decided_without_its_fold(trace, against, certainty.aim)
     assert certainty.family.policy(certainty.point, against(trace).tuning).tuned_on["baseline"] == "static"
 
 

@@ -8,9 +8,9 @@ import pytest
 from cascade_exit.policies import Objective, Policy
 from cascade_exit.policies.objectives import pick_point
 from cascade_exit.policies.operating_points import PLAN_GRID
-from cascade_exit.policies.pooling import fit_calibration
+from cascade_exit.policies.pooling import calibrated_matches, fit_calibration
 from cascade_exit.policies.rules import with_threshold
-from cascade_exit.policies.scoring import Scorer
+from cascade_exit.policies.scoring import Scorer, Static
 from cascade_exit.policies.tuning import Tuning, family_names, tune_family, tune_policy
 from cascade_exit.runs import UserError
 from tests.policies.synthetic import make_trace
@@ -92,6 +92,7 @@ def test_exits_that_are_passed_by_have_no_rule_and_are_not_looked_at(tuning, sco
 
 
 def test_speedup_may_be_over_the_last_exit_alone(tuning):
-    alone = Scorer(tuning.trace, tuning.costs, tuning.calibration, full_cost=300e6)
+    static = Static("full", calibrated_matches(tuning.trace, "full"), 300e6)
+    alone = replace(tuning, static=static).scorer(tuning.trace)
     everything = np.full(len(tuning.trace), 2)
     assert alone.score(everything).speedup == pytest.approx(300e6 / tuning.costs["full"])

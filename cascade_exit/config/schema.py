@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from cascade_exit.data import DataConfig, Role
+from cascade_exit.data import DataConfig, Measurable, Role
 from cascade_exit.losses import LossConfig
 from cascade_exit.model import FULL, ModelConfig
 from cascade_exit.policies import Objective
@@ -89,7 +89,7 @@ class TraceConfig(RunPlace):
         run: the trained model: a run, or models/<name>.
         data: the set; none: the one that the run was trained on. Its classes are the model's.
         logger: where measures go besides the run's own record; none: as the model was trained.
-        split: the role to trace.
+        split: the role to trace; unseen: calibrate and test together.
         score_threshold: detections from this score on count for recall, F1 and false positives of each image.
         device: cpu, cuda, ….
         batch_size: images per batch.
@@ -98,7 +98,7 @@ class TraceConfig(RunPlace):
     run: str = not_identity()
     data: DataConfig | None = None
     logger: LoggerConfig | None = not_identity(None)
-    split: Role = "calibrate"
+    split: Measurable = "calibrate"
     score_threshold: float = 0.3
     device: str = not_identity("cpu")
     batch_size: int = not_identity(16)
@@ -233,7 +233,8 @@ class EvaluateConfig(RunPlace):
         run: the trained model: a run, or models/<name>.
         data: the set; none: the one that the run was trained on. Its classes are the model's.
         logger: where measures go besides the run's own record; none: as the model was trained.
-        role: which part of it; no other is opened.
+        role: which part of it; no other is opened. unseen: calibrate and test together, all that no weights were
+            trained or chosen on; without a policy, for calibrate is what policies are tuned on.
         policy: none: every exit answers for every image; shipped: the one beside a kept model, or of a training run's
             newest finished tune run; else the file of a policy, or a tune run.
         transfer: apply a policy that was tuned for another model, unchanged.
@@ -254,7 +255,7 @@ class EvaluateConfig(RunPlace):
     run: str = not_identity()
     data: DataConfig | None = None
     logger: LoggerConfig | None = not_identity(None)
-    role: Role = "test"
+    role: Measurable = "test"
     policy: str = not_identity("none")
     transfer: bool = not_identity(False)
     baseline: str | None = not_identity(None)
@@ -269,6 +270,11 @@ class EvaluateConfig(RunPlace):
     pictures: int = not_identity(8)
 
     def __post_init__(self) -> None:
+        if self.role == "unseen" and self.policy != "none":
+            raise ValueError(
+                "role=unseen holds the images that policies are tuned on: give role=test for a policy, or policy=none"
+                " and crossfit=true"
+            )
         if self.threads is not None and self.threads < 1:
             raise ValueError(f"threads must be at least 1 or null, got {self.threads}")
         if self.batch_size < 1:

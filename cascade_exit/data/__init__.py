@@ -25,7 +25,7 @@ from cascade_exit.data.loaders import evaluation_loader, training_loader
 from cascade_exit.data.near_duplicates import NEAR_BITS, HashedRole, NearDuplicate, find_near_duplicates, hash_roles
 from cascade_exit.data.randomness import derive_seed
 from cascade_exit.data.record import CocoSet, ImageRecord
-from cascade_exit.data.roles import ROLES, Role, SplitConfig
+from cascade_exit.data.roles import ROLES, Measurable, Role, SplitConfig
 from cascade_exit.data.sampler import EvaluationBatchSampler, ResumableBatchSampler
 from cascade_exit.data.sampling import SamplingConfig, image_factors
 from cascade_exit.data.sources import build_data, load_role, load_roles, open_images
@@ -48,6 +48,7 @@ __all__ = [
     "ImageRecord",
     "ImageStore",
     "InputConfig",
+    "Measurable",
     "NearDuplicate",
     "ResumableBatchSampler",
     "Role",

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -51,7 +51,7 @@ class CocoSet:
     Args:
         records: The images; those without a box of any class are kept as negatives.
         class_map: What the labels mean.
-        annotations: The file that the records were read from.
+        annotations: The file that the records were read from; none where they come from several.
     """
 
     records: tuple[ImageRecord, ...]
@@ -88,6 +88,32 @@ class CocoSet:
     def keep(self, wanted: Callable[[ImageRecord], bool]) -> "CocoSet":
         """The same set with only the records for which ``wanted`` is true."""
         return replace(self, records=tuple(filter(wanted, self.records)))
+
+
+def join_sets(sets: Sequence[CocoSet]) -> CocoSet:
+    """Several sets as one.
+
+    Ids are kept unless files use the same ones; then those of each file are moved up behind those of the file before.
+    Groups of the same name are one group, except those that are only named after an id that was moved.
+
+    Args:
+        sets: With no image in common, all of one class map.
+    """
+    ids = [record.image_id for one in sets for record in one.records]
+    records: list[ImageRecord] = []
+    for one in sets:
+        moved = records[-1].image_id + 1 - one.records[0].image_id if records and len(set(ids)) < len(ids) else 0
+        records += [_moved(record, moved) for record in one.records]
+    return CocoSet(tuple(sorted(records, key=lambda record: record.image_id)), sets[0].class_map)
+
+
+def _moved(record: ImageRecord, by: int) -> ImageRecord:
+    image_id = record.image_id + by
+    return replace(
+        record,
+        image_id=image_id,
+        group=str(image_id) if record.group == str(record.image_id) else record.group,
+    )
 
 
 def _record_bytes(record: ImageRecord) -> bytes:

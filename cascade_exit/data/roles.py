@@ -7,6 +7,9 @@ from cascade_exit.data.randomness import unit_hash
 
 Role = Literal["train", "val", "calibrate", "test"]
 ROLES: tuple[Role, ...] = get_args(Role)
+# What can be measured on: the images of a role, or all that no weights were trained or chosen on.
+Measurable = Literal["train", "val", "calibrate", "test", "unseen"]
+UNSEEN: tuple[Role, ...] = ("calibrate", "test")
 
 
 @dataclass(frozen=True)

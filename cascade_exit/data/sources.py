@@ -9,8 +9,8 @@ from cascade_exit.data.coco_set import read_coco
 from cascade_exit.data.coco_subset import build_subset
 from cascade_exit.data.config import DataConfig
 from cascade_exit.data.randomness import unit_hash
-from cascade_exit.data.record import CocoSet, ImageRecord
-from cascade_exit.data.roles import ROLES, Role, role_of
+from cascade_exit.data.record import CocoSet, ImageRecord, join_sets
+from cascade_exit.data.roles import ROLES, UNSEEN, Measurable, Role, role_of
 from cascade_exit.data.rooms import generate_rooms
 from cascade_exit.data.store import ImageStore
 from cascade_exit.runs.errors import UserError
@@ -34,12 +34,12 @@ def build_data(config: DataConfig, progress: bool = False) -> DataConfig:
     return replace(config, build=False)
 
 
-def load_role(config: DataConfig, role: Role, progress: bool = False) -> CocoSet:
+def load_role(config: DataConfig, role: Measurable, progress: bool = False) -> CocoSet:
     """Reads the set of one role; the files of other roles may be missing.
 
     Args:
         config: Which data.
-        role: Which part of it.
+        role: Which part of it; ``unseen`` joins calibrate and test.
         progress: Show a progress bar while a set is made.
 
     Returns:
@@ -48,6 +48,8 @@ def load_role(config: DataConfig, role: Role, progress: bool = False) -> CocoSet
     Raises:
         UserError: The role has no files or no images, or its files are faulty.
     """
+    if role == "unseen":
+        return join_sets(tuple(load_roles(config, UNSEEN, progress).values()))
     return load_roles(config, (role,), progress)[role]
 
 

@@ -193,7 +193,7 @@ def _candidates_from(
     row, class_ = wanted.nonzero(as_tuple=True)
     values, order = scores[row, class_].sort(descending=True, stable=True)
     candidates = _Candidates(values, anchors[row[order]], class_[order] + 1)
-    if len(values) <= config.candidates_per_class:
+    if len(anchors) <= config.candidates_per_class:  # so no class has more
         return candidates
     by_label = candidates.labels.argsort(stable=True)
     sizes = candidates.labels.bincount()

@@ -300,6 +300,31 @@ def test_documented_keys_are_those_written(mixed):
     assert_as_documented(metrics, {path for path in documented() if path[0] not in OPTIONAL})
 
 
+def test_unseen_is_measured_as_one_set(cli, blotches, root, mixed):
+    """The same file as calibrate and as test: every image twice, with ids that both use, and the AP of one."""
+    both = [*blotches.words, "data.calibrate.annotations=annotations/test.json", "role=unseen", *QUICK]
+    answer = cli("evaluate", *both, f"runs_root={root}")
+    assert answer.code == 0, answer.err
+    metrics, of_test = json.loads((answer.run / "metrics.json").read_text()), mixed[1]
+    assert metrics["images"] == 2 * of_test["images"]
+    for name in EXITS:
+        assert metrics["exits"][name]["AP"] == pytest.approx(of_test["exits"][name]["AP"], abs=1e-6)
+    refused = cli("evaluate", *both, "policy=shipped", f"runs_root={root}")
+    assert refused.code != 0
+    assert "role=unseen holds the images that policies are tuned on" in refused.err
+
+
+@pytest.mark.slow
+def test_cross_fitting_on_all_that_was_not_trained_on(cli, blotches, root, trace):
+    """Every image twice, as calibrate and as test."""
+    words = ["data.calibrate.annotations=annotations/test.json", "role=unseen", "crossfit=true", *QUICK]
+    answer = cli("evaluate", *blotches.words, *words, f"runs_root={root}")
+    assert answer.code == 0, answer.err
+    metrics = json.loads((answer.run / "metrics.json").read_text())
+    assert metrics["images"] == 2 * len(trace)
+    assert metrics["crossfit"]["max_score"]["0.05"]["speedup_macs"] >= 1
+
+
 @pytest.mark.slow
 def test_corruptions_and_cross_fitting(blotches, trace, evaluate):
     words = ["corruptions=true", "crossfit=true", "latency_images=4"]

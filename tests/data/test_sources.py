@@ -68,6 +68,30 @@ def test_the_test_role_needs_no_other_files(root: Path) -> None:
         load_role(config, "train")
 
 
+def test_unseen_is_calibrate_and_test_together(root: Path) -> None:
+    write_set(root, "held_out", 10, first_id=1000)
+    config = _config(root, test=RoleFiles("annotations/held_out.json", "images"))
+    joined, parts = load_role(config, "unseen"), load_roles(config, ("calibrate", "test"))
+    assert set(joined.by_id) == set(parts["calibrate"].by_id) | set(range(1000, 1010))
+    for part in parts.values():
+        assert {record.path for record in part.records} <= {record.path for record in joined.records}
+    assert joined.class_map == parts["test"].class_map
+
+
+def test_files_that_use_the_same_ids_are_joined_without_mixing_images_up(root: Path) -> None:
+    """An oracle by path: every image keeps its own boxes, no two share an id, or a group that is only an id."""
+    write_set(root / "other", "held_out", 40, first_id=1)
+    test = RoleFiles(str(root / "other/annotations/held_out.json"), str(root / "other/images"))
+    config = _config(root, test=test)
+    parts, joined = load_roles(config, ("calibrate", "test")), load_role(config, "unseen")
+    assert set(parts["calibrate"].by_id) & set(parts["test"].by_id)
+    ids = [record.image_id for record in joined.records]
+    assert ids == sorted(set(ids))
+    assert len({record.group for record in joined.records}) == len(ids) == sum(map(len, parts.values()))
+    boxes = {record.path: record.boxes for part in parts.values() for record in part.records}
+    assert all((record.boxes == boxes[record.path]).all() for record in joined.records)
+
+
 def test_absolute_paths_are_taken_as_they_are(root: Path, tmp_path: Path) -> None:
     write_set(tmp_path / "elsewhere", "t", 4)
     files = RoleFiles(str(tmp_path / "elsewhere/annotations/t.json"), str(tmp_path / "elsewhere/images"))

@@ -14,8 +14,9 @@ MAX_LOG_SIZE = math.log(1000.0 / 16)
 
 
 def _centre_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
-    size = boxes[..., 2:] - boxes[..., :2]
-    return boxes[..., :2] + 0.5 * size, size
+    top_left, bottom_right = boxes.chunk(2, dim=-1)
+    size = bottom_right - top_left
+    return top_left.add(size, alpha=0.5), size
 
 
 def encode_boxes(
@@ -49,7 +50,9 @@ def decode_boxes(
     Returns:
         Boxes xyxy in input pixels, not clipped.
     """
+    # In few operations: for the anchors of one small image, each costs more than its arithmetic.
     anchor_centre, anchor_size = _centre_size(anchors_xyxy)
-    centre = deltas[..., :2] * CENTRE_VARIANCE * anchor_size + anchor_centre
-    half = 0.5 * torch.exp((deltas[..., 2:] * SIZE_VARIANCE).clamp(max=MAX_LOG_SIZE)) * anchor_size
-    return torch.cat([centre - half, centre + half], dim=-1)
+    centre_deltas, size_deltas = deltas.chunk(2, dim=-1)
+    centre = torch.addcmul(anchor_centre, centre_deltas, anchor_size, value=CENTRE_VARIANCE)
+    size = (size_deltas * SIZE_VARIANCE).clamp(max=MAX_LOG_SIZE).exp() * anchor_size
+    return torch.cat([centre.sub(size, alpha=0.5), centre.add(size, alpha=0.5)], dim=-1)

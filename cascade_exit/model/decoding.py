@@ -1,5 +1,6 @@
 """From an exit's raw answer to detections: softmax, box decoding and NMS, vectorised over classes."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -18,8 +19,9 @@ from cascade_exit.model.digest import Digest, make_digest
 from cascade_exit.model.output import Detections, ExitOutput
 from cascade_exit.model.probabilities import label_probabilities
 
-# NMS is first given the best so many anchors for each detection that an image may have, and then so many times more.
-FIRST_ANCHORS, GROWTH = 3, 2
+# NMS is first given the best so many anchors for each detection that an image may have. Where it leaves too few, it is
+# given as many as would do if it went on leaving that share, and some.
+FIRST_ANCHORS, AND_SOME = 3, 1.3
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,7 @@ def _best_boxes(
         if enough or lowest is None or lowest <= config.score_threshold:
             keep = keep[: config.detections_per_image]
             return candidates.at(keep), boxes[keep]
-        count *= GROWTH
+        count = math.ceil(count * AND_SOME * config.detections_per_image / len(keep))
 
 
 def _candidates_from(

@@ -159,11 +159,10 @@ def _pool_adjacent_violators(values: np.ndarray, weights: np.ndarray) -> np.ndar
 
 
 def _interpolate(scores: Tensor, knots: tuple[tuple[float, float], ...]) -> Tensor:
-    x, y = (torch.tensor(column, dtype=torch.float64, device=scores.device) for column in zip(*knots, strict=True))
-    exact = scores.double()
-    right = torch.searchsorted(x, exact.contiguous()).clamp(1, len(knots) - 1)
-    share = (exact - x[right - 1]) / (x[right] - x[right - 1])
-    return (y[right - 1] + share * (y[right] - y[right - 1])).float()
+    # NumPy's, of no more than a hundred numbers an image: fewer operations than torch would need.
+    x, y = zip(*knots, strict=True)
+    mapped = np.interp(scores.double().cpu().numpy(), x, y)
+    return torch.from_numpy(mapped).to(scores)
 
 
 def _golden_section(function: Callable[[float], float], low: float, high: float) -> float:

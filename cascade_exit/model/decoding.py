@@ -177,7 +177,8 @@ def _best_boxes(
         if enough or lowest is None or lowest <= config.score_threshold:
             keep = keep[: config.detections_per_image]
             return candidates.at(keep), boxes[keep]
-        count = math.ceil(count * AND_SOME * config.detections_per_image / len(keep))
+        # Scores that are no numbers leave nothing at all.
+        count = math.ceil(count * AND_SOME * config.detections_per_image / max(len(keep), 1))
 
 
 def _candidates_from(

@@ -189,6 +189,12 @@ def test_each_image_has_its_own_size_and_answer():
         assert (found.boxes[:, 2:].amax(0) <= sizes[index].flip(0)).all()
 
 
+def test_answers_that_are_no_numbers_hold_nothing():
+    logits, deltas = random_output(1, 3)
+    answer, config = ExitOutput(logits * torch.nan, deltas), DecodingConfig(detections_per_image=5)
+    assert len(decode(answer, GRID, INPUT, SQUARE, config)[0].scores) == 0
+
+
 def test_nothing_found_is_an_empty_answer():
     logits = torch.zeros(2, ANCHORS, 4)
     logits[..., 0] = 20

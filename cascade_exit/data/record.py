@@ -99,10 +99,10 @@ def join_sets(sets: Sequence[CocoSet]) -> CocoSet:
     Args:
         sets: With no image in common, all of one class map.
     """
-    ids = [record.image_id for one in sets for record in one.records]
+    shared = len({key for one in sets for key in one.by_id}) < sum(map(len, sets))
     records: list[ImageRecord] = []
     for one in sets:
-        moved = records[-1].image_id + 1 - one.records[0].image_id if records and len(set(ids)) < len(ids) else 0
+        moved = records[-1].image_id + 1 - one.records[0].image_id if shared and records else 0
         records += [_moved(record, moved) for record in one.records]
     return CocoSet(tuple(sorted(records, key=lambda record: record.image_id)), sets[0].class_map)
 

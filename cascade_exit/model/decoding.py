@@ -20,8 +20,8 @@ from cascade_exit.model.output import Detections, ExitOutput
 from cascade_exit.model.probabilities import label_probabilities
 
 # NMS is first given the best so many anchors for each detection that an image may have. Where it leaves too few, it is
-# given as many as would do if it went on leaving that share, and some.
-FIRST_ANCHORS, AND_SOME = 3, 1.3
+# given as many as would do if it went on leaving that share, times a margin.
+FIRST_ANCHORS, MARGIN = 3, 1.3
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def _best_boxes(
             keep = keep[: config.detections_per_image]
             return candidates.at(keep), boxes[keep]
         # Scores that are no numbers leave nothing at all.
-        count = math.ceil(count * AND_SOME * config.detections_per_image / max(len(keep), 1))
+        count = math.ceil(count * MARGIN * config.detections_per_image / max(len(keep), 1))
 
 
 def _candidates_from(

@@ -47,7 +47,7 @@ class ExitCalibration:
 
     def digest(self, digest: Digest) -> Digest:
         """The digest at this temperature; the scalars over all anchors stay, as does the order of the anchors."""
-        return digest if self.temperature == 1 else digest._replace(logits=digest.logits / self.temperature)
+        return digest if self.temperature == 1 else digest.replaced(logits=digest.logits / self.temperature)
 
     def scores(
         self,

@@ -73,9 +73,8 @@ class Policy:
         Returns:
             An image whose value is no number goes on.
         """
-        images = digest.boxes.shape[0]
         if name not in self.rules:
-            return torch.full((images,), name == FULL, device=digest.boxes.device)
+            return torch.full((len(digest.logits),), name == FULL, device=digest.logits.device)
         if previous is not None:
             previous = self._calibrated(_before(name), previous)
         return rule_stops(self.rules[name], self._calibrated(name, digest), previous)

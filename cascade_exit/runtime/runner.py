@@ -183,7 +183,8 @@ class Runner:
                 name,
                 index,
                 calibrated(self.policy, name, one.detections, one.logits),
-                None if digest is None else digest.of(image[None]),
+                # As tensors: what makes them would keep the whole batch's answer.
+                None if digest is None else Digest(*digest.of(image[None])),
             )
             for image, one in zip(leave, kept, strict=True)
         ]

@@ -111,7 +111,7 @@ def _arrays(trace: Trace) -> Arrays:
         of_exit = trace.exits[name]
         for part, values in (
             ("detections", _by_field(of_exit.detections)),
-            ("digest", {key: tensor.numpy() for key, tensor in of_exit.digest._asdict().items()}),
+            ("digest", {key: tensor.numpy() for key, tensor in of_exit.digest.parts().items()}),
             ("quality", _by_field(of_exit.quality)),
         ):
             arrays |= {f"exits/{name}/{part}/{key}": array for key, array in values.items()}

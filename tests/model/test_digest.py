@@ -12,6 +12,7 @@ from cascade_exit.model import (
     mean_confidence,
     mean_normalised_entropy,
 )
+from cascade_exit.model.boxes import decode_boxes
 
 GRID = AnchorGrid(96)
 ANCHORS = len(GRID.boxes)
@@ -35,6 +36,18 @@ def test_extremes(labels):
     certain[..., 1] = 1000
     assert mean_confidence(certain).item() == 1
     assert mean_normalised_entropy(certain).item() == 0
+
+
+def test_parts_are_made_once_and_only_where_asked_for(monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        "cascade_exit.model.digest.decode_boxes", lambda *given: made.append(len(given)) or decode_boxes(*given)
+    )
+    digest = make_digest(random_output(4, 3), GRID)
+    some = digest.of(slice(1, 3)).replaced(logits=torch.zeros(2, 1, 4))
+    assert not made
+    assert torch.equal(some.boxes, digest.boxes[1:3])
+    assert len(made) == 1
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -128,7 +128,7 @@ def spread_confidence(trace: Trace) -> Trace:
     generator = torch.Generator().manual_seed(1)
     exits = {
         name: replace(
-            one, digest=one.digest._replace(mean_confidence=0.5 + torch.rand(len(trace), generator=generator) / 2)
+            one, digest=one.digest.replaced(mean_confidence=0.5 + torch.rand(len(trace), generator=generator) / 2)
         )
         for name, one in trace.exits.items()
     }

@@ -18,7 +18,7 @@ NAMES = ("max_score", "mid_scores", "top_mean")
 def with_digest(trace: Trace, name: str, **parts: torch.Tensor) -> Trace:
     exits = dict(trace.exits)
     exit_trace = exits[name]
-    changed = type(exit_trace)(exit_trace.detections, exit_trace.digest._replace(**parts), exit_trace.quality)
+    changed = type(exit_trace)(exit_trace.detections, exit_trace.digest.replaced(**parts), exit_trace.quality)
     return Trace(trace.header, trace.truth, trace.difficulties, exits | {name: changed})
 
 

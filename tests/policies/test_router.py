@@ -106,7 +106,7 @@ def test_fits_to_some_of_the_images_alone(traces: tuple[Trace, Trace]) -> None:
     logits[100:] = 0
     scrambled = [matches[0], matches[1], _other_answers_after(matches[2], 100)]
     assert rule == fit_router(
-        _with_digest(trace, digest._replace(logits=logits)), scrambled, "exit1", MACS, images=part
+        _with_digest(trace, digest.replaced(logits=logits)), scrambled, "exit1", MACS, images=part
     )
     assert rule != fit_router(trace, matches, "exit1", MACS)
 

@@ -66,7 +66,7 @@ def test_comes_back_from_json(rule: AnyRule) -> None:
 @BY_KIND
 def test_an_image_that_is_no_number_goes_on(rule: AnyRule) -> None:
     digest = random_digest(0)
-    broken = digest._replace(logits=digest.logits.clone())
+    broken = digest.replaced(logits=digest.logits.clone())
     broken.logits[1, 0] = math.nan
     stops = rule_stops(with_threshold(rule, -1e9), broken, random_digest(1))
     assert stops.tolist() == [True, False, True]
@@ -94,7 +94,7 @@ def test_threshold_rule_is_the_statistic() -> None:
 
 def test_thresholds_compare_as_written() -> None:
     # float32(0.6) is above 0.6: a score stored as 0.6 passes a threshold of 0.6.
-    digest = random_digest(0)._replace(mean_confidence=torch.tensor([0.6, 0.5999999, 0.7]))
+    digest = random_digest(0).replaced(mean_confidence=torch.tensor([0.6, 0.5999999, 0.7]))
     assert rule_stops(ThresholdRule("mean_confidence", 0.6), digest, None).tolist() == [True, False, True]
 
 

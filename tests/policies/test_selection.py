@@ -41,7 +41,7 @@ def certainty(bench: Bench) -> Candidate:
 
 def with_digest(trace: Trace, name: str, **parts: torch.Tensor) -> Trace:
     of_exit = trace.exits[name]
-    return replace(trace, exits={**trace.exits, name: replace(of_exit, digest=of_exit.digest._replace(**parts))})
+    return replace(trace, exits={**trace.exits, name: replace(of_exit, digest=of_exit.digest.replaced(**parts))})
 
 
 def constant_confidence(trace: Trace, *names: str) -> Trace:

@@ -162,7 +162,7 @@ def test_agreement_without_a_previous_exit_is_refused() -> None:
 
 def test_no_number_stays_no_number() -> None:
     digest = digest_of(0.9)
-    broken = digest._replace(logits=digest.logits * math.nan)
+    broken = digest.replaced(logits=digest.logits * math.nan)
     assert all(math.isnan(value(name, broken)) for name in ("max_score", "top_mean", "mid_scores", "foreground_count"))
 
 

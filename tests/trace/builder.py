@@ -80,6 +80,8 @@ def assert_same(one: Any, other: Any, where: str = "trace") -> None:
         one, other = one.numpy(), other.numpy()
     if isinstance(one, np.ndarray):
         assert (one.dtype, one.shape, one.tobytes()) == (other.dtype, other.shape, other.tobytes()), where
+    elif isinstance(one, Digest):
+        assert_same(one.parts(), other.parts(), where)
     elif hasattr(one, "__dataclass_fields__"):
         for field in fields(one):
             assert_same(getattr(one, field.name), getattr(other, field.name), f"{where}.{field.name}")

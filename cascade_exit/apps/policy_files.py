@@ -7,10 +7,10 @@ from pathlib import Path
 from cascade_exit.apps.opening import TrainedModel
 from cascade_exit.policies import Policy, read_policy
 from cascade_exit.policies.transfer import transfer_policy
-from cascade_exit.runs import Manifest, UserError, find_run
+from cascade_exit.runs import Manifest, UserError
 from cascade_exit.runs.folder import list_runs
 from cascade_exit.runtime.kept_model import DESCRIPTION
-from cascade_exit.runtime.loading import POLICY, SHIPPED, policy_for
+from cascade_exit.runtime.loading import POLICY, SHIPPED, named_policy, policy_for
 
 TUNE = "tune"
 
@@ -47,7 +47,7 @@ class FoundPolicy:
             UserError: there is none, it is damaged, or it belongs to other weights or classes; or it cannot be
                 transferred.
         """
-        path = _shipped(model, root) if reference == SHIPPED else _named(reference, root)
+        path = _shipped(model, root) if reference == SHIPPED else named_policy(reference, root)
         classes, tuned_for = model.detector.class_map.names, None
         policy = policy_for(model.folder, model.fingerprint, read_policy(path))
         if transfer and policy.model != model.fingerprint:
@@ -75,18 +75,6 @@ def _shipped(model: TrainedModel, root: Path) -> Path:
             f"run `tune run={model.id}`, or give policy=FILE"
         )
     return max(finished, key=lambda folder: manifests[folder].times.finished or "") / POLICY
-
-
-def _named(reference: str, root: Path) -> Path:
-    if Path(reference).is_file():
-        return Path(reference)
-    try:
-        folder = find_run(reference, root)
-    except UserError as error:
-        raise UserError(f"policy={reference}: neither none, {SHIPPED} nor a file; {error}") from error
-    if not (folder / POLICY).is_file():
-        raise UserError(f"policy={reference}: {folder} has no {POLICY}; a finished {TUNE} run has one")
-    return folder / POLICY
 
 
 def _run_id(folder: Path) -> str | None:

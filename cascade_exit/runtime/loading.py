@@ -63,7 +63,8 @@ def load(
         reference: a kept or exported model such as `models/chair`, a run's folder, or the start of a run's id.
         device: where it runs.
         root: folder of all runs.
-        policy: a policy, the file of one, or "shipped" for the one that lies beside the model's weights.
+        policy: a policy, the file of one, a tune run (folder, or the start of its id), or "shipped" for the one that
+            lies beside the model's weights.
         backend: what runs the network: torch, or of an exported model onnxruntime or openvino; none: what suits it.
         threads: CPU threads of an exported model's backend; none: its choice. Torch has its own setting.
 
@@ -76,7 +77,7 @@ def load(
     if policy is None:
         return detector
     if not isinstance(policy, Policy):
-        policy = _read(policy, folder)
+        policy = read_policy(_beside(folder) if policy == SHIPPED else named_policy(str(policy), root))
     own = model_fingerprint(folder)
     policy = policy_for(folder, own, policy)
     policy.check(own, detector.class_map.names)
@@ -124,9 +125,28 @@ def policy_for(folder: Path, own: str, policy: Policy) -> Policy:
     return policy
 
 
-def _read(reference: str | Path, folder: Path) -> Policy:
-    if reference != SHIPPED:
-        return read_policy(Path(reference))
+def named_policy(reference: str, root: Path) -> Path:
+    """The file of a policy that the user names.
+
+    Args:
+        reference: the file, or a tune run (folder, or the start of its id).
+        root: folder of all runs.
+
+    Raises:
+        UserError: nothing is called so, or the run has none.
+    """
+    if Path(reference).is_file():
+        return Path(reference)
+    try:
+        folder = find_run(reference, root)
+    except UserError as error:
+        raise UserError(f"policy={reference}: neither none, {SHIPPED} nor a file; {error}") from error
+    if not (folder / POLICY).is_file():
+        raise UserError(f"policy={reference}: {folder} has no {POLICY}; a finished tune run has one")
+    return folder / POLICY
+
+
+def _beside(folder: Path) -> Path:
     if not (folder / POLICY).is_file():
         raise UserError(f"policy={SHIPPED}: {folder} has no {POLICY}; tune it, or give the file of a policy")
-    return read_policy(folder / POLICY)
+    return folder / POLICY

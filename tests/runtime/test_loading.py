@@ -52,5 +52,16 @@ def test_a_policy_of_another_model_is_refused(kept):
 
 
 def test_a_missing_policy_is_named(kept):
-    with pytest.raises(UserError, match=r"nowhere\.json: no such file"):
+    with pytest.raises(UserError, match=r"policy=nowhere\.json: neither none, shipped nor a file; .*nowhere"):
         cascade_exit.load(kept, policy="nowhere.json")
+
+
+def test_the_policy_of_a_tune_run(kept, tmp_path):
+    run = tmp_path / "runs" / "tune" / "mine-1234abcd"
+    run.mkdir(parents=True)
+    (run / "manifest.json").write_text("{}")
+    with pytest.raises(UserError, match=r"mine-1234abcd has no policy\.json; a finished tune run has one"):
+        cascade_exit.load(kept, policy=run)
+    write_policy(run / "policy.json", stops_at_once(model_fingerprint(kept)))
+    for form in (run, str(run), "1234"):
+        assert cascade_exit.load(kept, root=tmp_path / "runs", policy=form).policy.name == "at once"

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 # Of a tensor NAME that differs from the base in a few values: where they lie in it, row by row, and what they are.
@@ -11,7 +10,7 @@ _PLACE_BYTES = 4
 
 
 def own_part(state: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What has to be kept beside the base to get the weights back, bit by bit.
+    """What has to be kept beside the base to get the weights back, but for the sign of a zero.
 
     Tensors that were frozen in training may still have moved by a rounding error, where an average of weights
     multiplied and added: in 16 bit that is another value here and there. Such a tensor is kept as those values.
@@ -30,7 +29,7 @@ def own_part(state: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> dict[st
         if shared is None or shared.shape != value.shape or shared.dtype != value.dtype:
             own[name] = value
             continue
-        places = (_bits(value) != _bits(shared)).flatten().nonzero().flatten()
+        places = (value != shared).flatten().nonzero().flatten()
         if not len(places):
             continue
         if len(places) * (_PLACE_BYTES + value.element_size()) < value.nbytes:
@@ -52,8 +51,3 @@ def put_together(own: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> dict[
         elif not name.endswith(PLACES):
             state[name] = value
     return state
-
-
-def _bits(value: Tensor) -> Tensor:
-    """Integers that differ wherever the values are not the same to the last bit, as 0 and -0 are not."""
-    return value.view(torch.int16) if value.dtype == torch.float16 else value

@@ -148,8 +148,10 @@ def _measure(
             progress=True,
         )
         figures = _case_figures(case, found, over, config.bootstrap, subject.groups)
-        averaged = subject.timed.detector.checkpoint.model.averaged_with
-        figures["runner"] = plain(check_promise(policy, trace, found.places, found.stopped[POLICY], averaged))
+        checkpoint = subject.timed.detector.checkpoint
+        promise = policy, trace, found.places, found.stopped[POLICY]
+        kept = check_promise(*promise, checkpoint.model.averaged_with, checkpoint.decoding.nms_iou)
+        figures["runner"] = plain(kept)
         metrics["latency"].append(figures)
     _take_main(metrics, intervals, metrics["latency"][0], over)
     metrics["intervals"] = intervals

@@ -111,8 +111,9 @@ def judge_policy(subject: Subject, policy: Policy, trace: Trace, static: Static,
         intervals |= {f"policy.{name}": interval for name, interval in found.items()} | {"bounds.gap": gap}
     if config.latency_images:
         timed = _time(subject, policy)
-        averaged = subject.timed.detector.checkpoint.model.averaged_with
-        kept = check_promise(policy, trace, timed.places, timed.stopped, averaged)
+        checkpoint = subject.timed.detector.checkpoint
+        promise = policy, trace, timed.places, timed.stopped
+        kept = check_promise(*promise, checkpoint.model.averaged_with, checkpoint.decoding.nms_iou)
         of_policy |= _latency(timed) | {"runner": plain(kept)}
         of_baseline["mean_latency_ms"] = float(timed.baseline_ms.mean())
         if config.bootstrap:

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from cascade_exit.evaluation import DetectionArrays
 from cascade_exit.model import Detections
 from cascade_exit.policies.calibration import ExitCalibration
 from cascade_exit.policies.policy import Policy
 from cascade_exit.policies.rules import ThresholdRule
 from cascade_exit.policies.statistics import STATISTICS
 from cascade_exit.runs import UserError
-from cascade_exit.runtime.promise import check_promise
+from cascade_exit.runtime.promise import _difference, check_promise
 from cascade_exit.runtime.runner import Runner, Stopped
 from tests.runtime.cascades import IMAGES, detector, pictures, policy, trace
 
@@ -121,3 +122,29 @@ def test_another_exit_is_refused_unless_the_value_is_on_the_threshold():
     assert (kept.near_threshold, kept.exits_equal) == (1, len(others) - 1)
     with pytest.raises(UserError, match=f"image {place}: the runner stopped at exit1, the trace says full"):
         check_promise(clearly, trace(), others, chosen)
+
+
+def test_nms_may_choose_among_overlapping_boxes_of_nearly_the_same_score():
+    boxes = torch.tensor([[0.0, 0, 40, 40], [10, 0, 50, 40], [20, 0, 60, 40], [200, 200, 240, 240]])
+    scores, labels = torch.tensor([0.5, 0.499999, 0.3, 0.2]), torch.ones(4, dtype=torch.long)
+
+    def check(one: list[int], other: list[int], **changes) -> int:
+        """What NMS made of the boxes on each side, or of changed ones on the other."""
+        parts = {"boxes": boxes, "scores": scores, "labels": labels}
+        sides = [{k: v[rows] for k, v in each.items()} for each, rows in ((parts, one), (parts | changes, other))]
+        where = [DetectionArrays(*(side[k].numpy() for k in ("boxes", "scores", "labels"))) for side in sides]
+        return _difference(*where, "image 4, full", False, 0.55)[1]
+
+    # The first suppresses the second (IoU 0.6), which else would have suppressed the third.
+    assert check([0, 2, 3], [1, 3]) == check([1, 3], [0, 2, 3]) == 3
+    clear = torch.tensor([0.5, 0.49, 0.3, 0.2])
+    for change in (
+        {"scores": clear},  # rounding moves no score so far
+        {"labels": torch.tensor([2, 2, 2, 1])},
+        {"boxes": boxes + torch.tensor([[0.0], [20], [0], [0]])},  # too far apart
+        {"boxes": boxes + torch.tensor([[0.0], [-9.9], [0], [0]])},  # one box that differs
+    ):
+        with pytest.raises(UserError, match="not in both"):
+            check([0, 2, 3], [1, 3], **change)
+    with pytest.raises(UserError, match="not in both"):
+        check([0, 3], [1, 2, 3])  # nothing but the second could have suppressed the third

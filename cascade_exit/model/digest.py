@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -95,7 +96,10 @@ class Digest:
 
     def replaced(self, **parts: Tensor) -> "Digest":
         """The same digest with other parts."""
-        return Digest(**(self._parts | parts))
+        kept = {
+            name: part if isinstance(part, Tensor) else partial(self._part, name) for name, part in self._parts.items()
+        }
+        return Digest(**(kept | parts))
 
     def _part(self, name: str) -> Tensor:
         part = self._parts[name]

@@ -46,7 +46,9 @@ def test_parts_are_made_once_and_only_where_asked_for(monkeypatch):
     digest = make_digest(random_output(4, 3), GRID)
     some = digest.of(slice(1, 3)).replaced(logits=torch.zeros(2, 1, 4))
     assert not made
-    assert torch.equal(some.boxes, digest.boxes[1:3])
+    other = digest.replaced(mean_entropy=torch.zeros(4))
+    assert torch.equal(some.boxes, other.boxes[1:3])
+    assert torch.equal(other.boxes, digest.boxes)
     assert len(made) == 1
 
 

@@ -149,8 +149,8 @@ def _measure(
         )
         figures = _case_figures(case, found, over, config.bootstrap, subject.groups)
         checkpoint = subject.timed.detector.checkpoint
-        promise = policy, trace, found.places, found.stopped[POLICY]
-        kept = check_promise(*promise, checkpoint.model.averaged_with, checkpoint.decoding.nms_iou)
+        averaged, nms_iou = checkpoint.model.averaged_with, checkpoint.decoding.nms_iou
+        kept = check_promise(policy, trace, found.places, found.stopped[POLICY], averaged, nms_iou)
         figures["runner"] = plain(kept)
         metrics["latency"].append(figures)
     _take_main(metrics, intervals, metrics["latency"][0], over)

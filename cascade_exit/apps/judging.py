@@ -112,8 +112,8 @@ def judge_policy(subject: Subject, policy: Policy, trace: Trace, static: Static,
     if config.latency_images:
         timed = _time(subject, policy)
         checkpoint = subject.timed.detector.checkpoint
-        promise = policy, trace, timed.places, timed.stopped
-        kept = check_promise(*promise, checkpoint.model.averaged_with, checkpoint.decoding.nms_iou)
+        averaged, nms_iou = checkpoint.model.averaged_with, checkpoint.decoding.nms_iou
+        kept = check_promise(policy, trace, timed.places, timed.stopped, averaged, nms_iou)
         of_policy |= _latency(timed) | {"runner": plain(kept)}
         of_baseline["mean_latency_ms"] = float(timed.baseline_ms.mean())
         if config.bootstrap:

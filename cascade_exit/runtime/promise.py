@@ -1,6 +1,5 @@
 """Whether a runner did what the trace of its model promised."""
 
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -28,7 +27,6 @@ SWAPPED_PX = 2.0
 # So many detections of an image may be another selection of NMS: of two overlapping boxes with nearly the same score
 # another comes first, and suppresses others. And how near an overlap may be to the limit of NMS.
 MOST_RESELECTED, NEAR_IOU = 6, 0.01
-
 
 # A detection of one side alone: the side, and its place there.
 Alone = tuple[DetectionArrays, int]
@@ -129,7 +127,7 @@ def _difference(
         for place in np.flatnonzero(~pairs.any(axis=1)).tolist()
     ]
     missed = [(side, place) for side, place in alone if not _cut_off(side, place, promised, tolerance)]
-    reselected = _reselected(missed, alone, nms_iou, math.inf if averaged else tolerance)
+    reselected = _reselected(missed, alone, nms_iou, tolerance)
     if missed and not reselected and not (averaged and _swapped(missed)):
         side, place = missed[0]
         raise UserError(

@@ -124,6 +124,20 @@ def test_another_exit_is_refused_unless_the_value_is_on_the_threshold():
         check_promise(clearly, trace(), others, chosen)
 
 
+def test_boxes_that_move_in_many_images_are_no_choice_of_nms():
+    a_policy = policy(half_stop())
+    stopped = answers(a_policy)
+    moved = [places for places in range(IMAGES) if len(stopped[places].detections.scores)][:2]
+    for count, place in enumerate(moved, start=1):
+        boxes = stopped[place].detections.boxes.clone()
+        boxes[0, ::2] += 2.5
+        stopped = bent(stopped, place, boxes=boxes)
+        if count == 1:
+            assert check_promise(a_policy, trace(), PLACES, stopped).cut_off == 2
+    with pytest.raises(UserError, match=f"2 of {IMAGES} images: .* boxes that overlap"):
+        check_promise(a_policy, trace(), PLACES, stopped)
+
+
 def test_nms_may_choose_among_overlapping_boxes_of_nearly_the_same_score():
     boxes = torch.tensor([[0.0, 0, 40, 40], [10, 0, 50, 40], [20, 0, 60, 40], [200, 200, 240, 240]])
     scores, labels = torch.tensor([0.5, 0.499999, 0.3, 0.2]), torch.ones(4, dtype=torch.long)

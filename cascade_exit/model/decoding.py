@@ -160,21 +160,21 @@ def _best_boxes(
     NMS takes boxes best first, so it need not see weaker ones once enough are kept: it is given the best few, and
     more only where those overlap so much that they leave too little.
     """
-    best_class, anchors = scores.amax(dim=-1), grid.on(deltas.device)
+    best_class, limit = scores.amax(dim=-1), grid.input_size_px
+    every_box = decode_boxes(deltas.float(), grid.on(deltas.device)).clamp(0, limit)
     count = FIRST_ANCHORS * config.detections_per_image
     while True:
         # So many anchors have a class at least this good, so at least as many candidates are.
-        lowest = best_class.topk(count, sorted=False).values.min() if count < len(best_class) else None
+        lowest = best_class.topk(count, sorted=False).values.min().item() if count < len(best_class) else -math.inf
         candidates = _candidates_from(scores, best_class, lowest, config)
-        boxes = decode_boxes(deltas[candidates.anchors].float(), anchors[candidates.anchors])
-        boxes = boxes.clamp(0, grid.input_size_px)
+        boxes = every_box[candidates.anchors]
         # One NMS for all classes: boxes of different classes are moved apart. In float64, because a far offset would
         # cost float32 the digits that decide about an overlap near the threshold.
-        apart = boxes.double() + (candidates.labels.double() * (2 * grid.input_size_px))[:, None]
+        apart = boxes.double().add(candidates.labels[:, None], alpha=2 * limit)
         keep = nms(apart, candidates.scores.double(), config.nms_iou)
         every_class_full = len(boxes) == scores.shape[1] * config.candidates_per_class
         enough = every_class_full or len(keep) >= config.detections_per_image
-        if enough or lowest is None or lowest <= config.score_threshold:
+        if enough or lowest <= config.score_threshold:
             keep = keep[: config.detections_per_image]
             return candidates.at(keep), boxes[keep]
         # Scores that are no numbers leave nothing at all.
@@ -184,16 +184,17 @@ def _best_boxes(
 def _candidates_from(
     scores: Float[Tensor, "anchor class_"],
     best_class: Float[Tensor, " anchor"],
-    lowest: Float[Tensor, ""] | None,
+    lowest: float,
     config: DecodingConfig,
 ) -> _Candidates:
-    """Candidates for NMS whose score is above the threshold, and not below `lowest` where that is given."""
-    anchors = (best_class > config.score_threshold if lowest is None else best_class >= lowest).nonzero()[:, 0]
+    """Candidates for NMS whose score is above the threshold and not below `lowest`."""
+
+    def wanted(values: Tensor) -> Tensor:
+        return values > config.score_threshold if lowest <= config.score_threshold else values >= lowest
+
+    anchors = wanted(best_class).nonzero()[:, 0]
     scores = scores[anchors]
-    wanted = scores > config.score_threshold
-    if lowest is not None:
-        wanted &= scores >= lowest
-    row, class_ = wanted.nonzero(as_tuple=True)
+    row, class_ = wanted(scores).nonzero(as_tuple=True)
     values, order = scores[row, class_].sort(descending=True, stable=True)
     candidates = _Candidates(values, anchors[row[order]], class_[order] + 1)
     if len(anchors) <= config.candidates_per_class:  # so no class has more

@@ -18,9 +18,7 @@ OBJECT_PRIOR = 0.02
 
 def _per_anchor(level: Tensor, values: int) -> Tensor:
     """[batch, anchors*values, rows, columns] to [batch, rows*columns*anchors, values]."""
-    batch, _, rows, columns = level.shape
-    level = level.view(batch, -1, values, rows, columns)
-    return level.permute(0, 3, 4, 1, 2).reshape(batch, -1, values)
+    return level.permute(0, 2, 3, 1).reshape(level.shape[0], -1, values)
 
 
 class Head(nn.Module):

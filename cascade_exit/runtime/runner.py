@@ -146,8 +146,9 @@ class Runner:
             stops = self._stops(name, digest, previous, len(places))
             leave, stay = (mask.nonzero()[:, 0] for mask in (stops, ~stops))
             earlier = previous.of(leave) if previous is not None and name in self._averaged else None
-            stopped = self._leave(name, output, digest if with_digest else None, earlier, leave, sizes[places[leave]])
-            found.update(zip(places[leave].tolist(), stopped, strict=True))
+            left = _rows(places, leave)
+            stopped = self._leave(name, output, digest if with_digest else None, earlier, leave, _rows(sizes, left))
+            found.update(zip(left.tolist(), stopped, strict=True))
             if not len(stay):
                 break
             if len(leave):
@@ -175,7 +176,7 @@ class Runner:
             return []
         begun = time.perf_counter()
         checkpoint, index = self.detector.checkpoint, self.exit_names.index(name)
-        answers = ExitOutput(*(part[leave] for part in output))
+        answers = ExitOutput(*(_rows(part, leave) for part in output))
         grid, input_config = self.detector.network.grids[name], checkpoint.model.input
         kept = decode_kept(answers, grid, input_config, sizes, checkpoint.decoding, earlier)
         stopped = [
@@ -195,6 +196,11 @@ class Runner:
         message = self._drift.update(Counter(one.exit_name for one in found))
         if message is not None:
             warnings.warn(message, DriftWarning, stacklevel=3)
+
+
+def _rows(of: Tensor, images: Int[Tensor, " image"]) -> Tensor:
+    """The rows of some images, in ascending order; no copy where that is all of them."""
+    return of if len(images) == len(of) else of[images]
 
 
 def _of(state: State, images: Tensor) -> State:

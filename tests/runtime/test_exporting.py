@@ -6,15 +6,18 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from PIL import Image
 
 import cascade_exit
 from cascade_exit.model import FULL
+from cascade_exit.model.anchors import LEVELS
 from cascade_exit.policies import write_policy
 from cascade_exit.policies.rules import ThresholdRule
 from cascade_exit.policies.statistics import STATISTICS
@@ -82,6 +85,15 @@ def assert_near(found: torch.Tensor, expected: torch.Tensor) -> None:
     assert found.dtype == expected.dtype
     # Logits of these loud cascades reach 10: there, float32 itself is only so exact.
     torch.testing.assert_close(found, expected, rtol=0, atol=PARITY * max(1.0, float(expected.abs().max())))
+
+
+def test_graphs_hold_no_bookkeeping():
+    # How interleaved maps lie in memory would be worked out anew at every call, by Shape, Range and Gather.
+    for file in exported(NAME).glob("*.onnx"):
+        kinds = Counter(node.op_type for node in onnx.load(file).graph.node)
+        assert not kinds.keys() & {"Shape", "Range", "Gather", "Unsqueeze", "Squeeze"}, (file.name, kinds)
+        # Every level of an answer is brought into the order of anchors by one of each.
+        assert kinds["Reshape"] == kinds["Transpose"] == (0 if "advance" in file.name else 2 * LEVELS)
 
 
 def test_exits_that_must_answer_follow_from_the_graphs(graphs, torch_detector):

@@ -9,6 +9,7 @@ from typing import Any
 
 from cascade_exit.apps.console import people
 from cascade_exit.apps.opening import TrainedModel, open_call
+from cascade_exit.apps.origins import SCRATCH, starting_origin
 from cascade_exit.apps.policy_files import FoundPolicy
 from cascade_exit.config import Call, ExportConfig
 from cascade_exit.data import ImageStore, load_role, read_inputs
@@ -141,10 +142,11 @@ def _keep(config: ExportConfig, call: Call) -> Path:
     parents = [manifest.id, *([model_id(base)] if base else [])]
     with open_call(config, call, fingerprints, parents) as run:
         # Written each time: the kept folder is not the run's own and may have been changed since.
-        write_kept_model(target, checkpoint, _details(config, manifest), base)
+        details = _details(config, manifest, root)
+        write_kept_model(target, checkpoint, details, base)
         if config.evaluation:
             figures = _figures(config.evaluation, root, model_fingerprint(target))
-            write_kept_model(target, checkpoint, _details(config, manifest) | {"figures": figures}, base)
+            write_kept_model(target, checkpoint, details | {"figures": figures}, base)
         _keep_policy(config.policy, target, root)
         run.manifest.metrics["kept"] = str(target)
         size_mb = (target / WEIGHTS).stat().st_size / 1e6
@@ -152,13 +154,21 @@ def _keep(config: ExportConfig, call: Call) -> Path:
     return run.folder
 
 
-def _details(config: ExportConfig, manifest: Manifest) -> dict[str, Any]:
+def _details(config: ExportConfig, manifest: Manifest, root: Path) -> dict[str, Any]:
+    init = manifest.config.get("init", SCRATCH)
+    known = starting_origin(init, root)
+    started = {
+        "init": _last_names(init),
+        "origin": config.origin or known.origin,
+        "licence": config.licence or known.licence,
+    }
+    if init != SCRATCH and started["licence"] is None:
+        people().print(
+            "[yellow]Warning:[/] the licence of the starting weights is not known, so model.json cannot say it: "
+            "export again with licence=… and origin=…"
+        )
     return {
-        "starting_weights": {
-            "init": _last_names(manifest.config.get("init", "")),
-            "origin": config.origin,
-            "licence": config.licence,
-        },
+        "starting_weights": started,
         "provenance": {
             "run": manifest.id,
             "command": _portable(manifest.command),

@@ -384,8 +384,8 @@ class ExportConfig(RunPlace):
         evaluation: the evaluate run whose figures go into model.json; it must have measured the 16-bit weights.
         policy: the policy that is shipped as policy.json: a file or a tune run; it must be of the 16-bit weights.
             None given: graphs take along the one that their model ships; none: no policy.
-        licence: of the starting weights.
-        origin: of the starting weights.
+        licence: of the starting weights; none: what the kept models that they lead back to say.
+        origin: of the starting weights; none: likewise.
         models_root: folder of kept models.
     """
 

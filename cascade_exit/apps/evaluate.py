@@ -147,7 +147,7 @@ def _measure(run: Run, subject: Subject, policy: FoundPolicy | None, trace: Trac
     write_metrics(run, metrics, Provenance(subject.timed.detector.backend, config.threads))
     log_figures(logger, {name: metrics[name] for name in TRACKED if name in metrics})
     log_per_class(logger, metrics["classes"], tuple(found))
-    if policy:
+    if policy and len(found) > 1:  # of a static model, a policy is its calibration: no one leaves early
         draw_classes(metrics["classes"], run.folder / "figures" / "classes.png")
     if config.pictures:
         (run.folder / "figures").mkdir(exist_ok=True)

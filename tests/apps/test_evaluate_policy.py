@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,14 @@ from pycocotools.cocoeval import COCOeval
 
 import cascade_exit
 from cascade_exit.data import load_role
+from cascade_exit.model import CascadeDetector, FullConfig
+from cascade_exit.model.checkpoint import Checkpoint
 from cascade_exit.policies import Policy, write_policy
 from cascade_exit.policies.calibration import ExitCalibration
 from cascade_exit.policies.scoring import Scorer
 from cascade_exit.runs import Manifest
+from cascade_exit.runtime.detector import model_fingerprint, read_model
+from cascade_exit.runtime.kept_model import write_kept_model
 from cascade_exit.trace import Trace, read_trace
 from tests.apps.blotches import ALWAYS, NEVER, Blotches, some_stop
 from tests.conftest import REPOSITORY, Answer
@@ -133,6 +138,21 @@ def test_calibrated_scores_are_what_is_measured(blotches, trace, evaluate):
     _, metrics = evaluate(policy)
     assert metrics["policy"]["AP"] == of_pycocotools(blotches, policy)[0]
     assert metrics["policy"]["AP"] != Scorer(trace, trace.header.macs).ap(policy.choose(trace))
+
+
+def test_of_a_static_model_a_policy_is_its_calibration(blotches, evaluate, tmp_path):
+    cascade, alone = read_model(blotches.model), tmp_path / "models" / "alone"
+    model = replace(cascade.model, exits={}, full=FullConfig())
+    names = CascadeDetector(model, len(cascade.class_map)).state_dict().keys()
+    state = {name: cascade.state[name] for name in names}
+    write_kept_model(alone, Checkpoint(model, cascade.class_map, cascade.decoding, state), {})
+    calibration = {"full": ExitCalibration(1.0, ((0.0, 0.0), (1.0, 0.5)))}
+    policy = Policy(model_fingerprint(alone), cascade.class_map.names, {}, calibration)
+    answer, metrics = evaluate(policy, f"run={alone}")
+    assert metrics["policy"]["exit_rates"] == {"full": 1}
+    # A monotone map of scores changes no order.
+    assert metrics["policy"]["AP"] == pytest.approx(metrics["exits"]["full"]["AP"])
+    assert not (answer.run / "figures" / "classes.png").exists()
 
 
 def test_figures_lie_within_their_intervals(mixed):

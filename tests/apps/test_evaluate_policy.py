@@ -148,7 +148,7 @@ def test_of_a_static_model_a_policy_is_its_calibration(blotches, evaluate, tmp_p
     write_kept_model(alone, Checkpoint(model, cascade.class_map, cascade.decoding, state), {})
     calibration = {"full": ExitCalibration(1.0, ((0.0, 0.0), (1.0, 0.5)))}
     policy = Policy(model_fingerprint(alone), cascade.class_map.names, {}, calibration)
-    answer, metrics = evaluate(policy, f"run={alone}")
+    answer, metrics = evaluate(policy, f"run={alone}", f"runs_root={tmp_path / 'runs'}")
     assert metrics["policy"]["exit_rates"] == {"full": 1}
     # A monotone map of scores changes no order.
     assert metrics["policy"]["AP"] == pytest.approx(metrics["exits"]["full"]["AP"])

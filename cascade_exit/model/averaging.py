@@ -39,7 +39,9 @@ def average_with_earlier(
         gives these scores.
     """
     earlier = label_probabilities(earlier_logits)
-    agreement = ((box_iou(boxes, earlier_boxes) - NO_SAY_IOU) / (FULL_SAY_IOU - NO_SAY_IOU)).clamp(0, 1)
+    # Two boxes without area, such as lie beyond the image's edge and were cut off, have no overlap that is a number.
+    overlap = box_iou(boxes, earlier_boxes).nan_to_num(nan=0.0)
+    agreement = ((overlap - NO_SAY_IOU) / (FULL_SAY_IOU - NO_SAY_IOU)).clamp(0, 1)
     best = (agreement * earlier[:, labels].T).argmax(dim=1)
     say = agreement.gather(1, best[:, None])
     background = torch.zeros_like(earlier[0])

@@ -99,3 +99,14 @@ def test_an_exit_that_says_the_same_changes_nothing_that_counts():
     for before, after in zip(fresh, averaged, strict=True):
         best_before, best_after = before.detections.scores[0], after.detections.scores[0]
         torch.testing.assert_close(best_after, best_before)
+
+
+def test_boxes_without_area_agree_with_none():
+    # Both lie on the image's edge, as boxes do that were predicted beyond it: their overlap is 0 / 0.
+    edge = torch.tensor([[0.0, 10.0, 0.0, 30.0]])
+    logits, labels = torch.tensor([[0.0, 2.0, 1.0]]), torch.tensor([1])
+    scores, averaged = average_with_earlier(edge, logits, labels, edge, torch.tensor([[0.0, 9.0, 0.0]]))
+    background = torch.tensor([1.0, 0.0, 0.0])
+    expected = 0.7 * logits[0].softmax(0) + 0.3 * background
+    torch.testing.assert_close(averaged[0].softmax(0), expected)
+    torch.testing.assert_close(scores, expected[1:2])

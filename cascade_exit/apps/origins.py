@@ -50,5 +50,5 @@ def _of_source(source: str, root: Path) -> Origin:
 
 def _together(facts: list[str | None]) -> str | None:
     """Different facts one after the other; nothing where one is missing."""
-    known = [fact for fact in dict.fromkeys(facts) if fact]
-    return "; ".join(known) if known and None not in facts else None
+    known = [fact for fact in facts if fact]
+    return "; ".join(dict.fromkeys(known)) if known and len(known) == len(facts) else None

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from jaxtyping import UInt8
@@ -30,6 +30,7 @@ PRECISIONS: dict[Format, tuple[Precision, ...]] = {
     "openvino": ("fp32", "fp16", "bf16", "int8"),
 }
 Step = Callable[[State], State]
+Module = TypeVar("Module", bound=nn.Module)
 
 
 class _Function(nn.Module):
@@ -136,7 +137,7 @@ def export_graphs(network: CascadeDetector, folder: Path) -> tuple[Graph, ...]:
     Returns:
         The graphs, in the order in which they run.
     """
-    network, size = _as_exporter_wants(network), network.grid.input_size_px
+    network, size = as_exporter_wants(network), network.grid.input_size_px
     state = network.start(torch.zeros(EXAMPLES, 3, size, size, dtype=torch.uint8))
     graphs = []
     with torch.no_grad(), _quiet():
@@ -148,8 +149,8 @@ def export_graphs(network: CascadeDetector, folder: Path) -> tuple[Graph, ...]:
     return tuple(graphs)
 
 
-def _as_exporter_wants(network: CascadeDetector) -> CascadeDetector:
-    """A copy whose activations make new tensors and whose weights are not interleaved.
+def as_exporter_wants(network: Module) -> Module:
+    """A copy of a network whose activations make new tensors and whose weights are not interleaved.
 
     Over activations in place the exporter takes many times longer, and of interleaved maps it keeps how their means
     lie in memory: five operations more for each squeeze-and-excite.

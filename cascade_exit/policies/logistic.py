@@ -69,7 +69,7 @@ def fit_logistic(
             f"{exit_name}: stopping is {'right' if wanted.all() else 'wrong'} for all {wanted.size} images, so a "
             "logistic rule has nothing to learn: use a threshold"
         )
-    solution = _maximum_likelihood(features, wanted.astype(np.float64))
+    solution = maximum_likelihood(features, wanted.astype(np.float64))
     return LogisticRule(
         tuple(statistics), numbers(means), numbers(scales), numbers(solution[1:]), bias=float(solution[0])
     )
@@ -81,12 +81,18 @@ def _check_varies(features: np.ndarray, statistics: Sequence[str], exit_name: st
             raise UserError(f"{exit_name}: {name} is the same for all {len(column)} images: leave it out")
 
 
-def _maximum_likelihood(
-    features: Float[np.ndarray, "image feature"], target: Float[np.ndarray, " image"]
+def maximum_likelihood(
+    features: Float[np.ndarray, "image feature"], target: Float[np.ndarray, " image"], precision: float = RIDGE
 ) -> Float[np.ndarray, " parameter"]:
-    """Bias and weights by Newton's method with halved steps; the bias is not penalised."""
+    """Bias and weights of a logistic regression by Newton's method with halved steps; the bias is not penalised.
+
+    Args:
+        features: of mean 0 and deviation 1; see `standardised`.
+        target: 1 or 0.
+        precision: prior precision of the weights.
+    """
     design = np.column_stack([np.ones(len(features)), features])
-    ridge = np.full(design.shape[1], RIDGE)
+    ridge = np.full(design.shape[1], precision)
     ridge[0] = 0.0
     solution = np.zeros(design.shape[1])
     for _ in range(_STEPS):

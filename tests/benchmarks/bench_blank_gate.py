@@ -17,27 +17,29 @@ from rich.progress import track
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from cascade_exit.config import EvaluateConfig, read_job
 from cascade_exit.data import (
     CocoSet,
     EvaluationBatchSampler,
     ImageStore,
     InputConfig,
     evaluation_loader,
-    image_tensor,
     load_roles,
     open_images,
-    resize_image,
     shrink_images,
 )
 from cascade_exit.model import CascadeDetector, decode_exits
 from cascade_exit.model.costs import FLOPS_PER_MAC
 from cascade_exit.policies.distributions import auroc
+from cascade_exit.policies.fitting import standardised
+from cascade_exit.policies.logistic import maximum_likelihood
 from cascade_exit.runtime import Detector, load
+from tests.benchmarks.photos import data_config, timed_images
 from tests.benchmarks.timing import graph_of, in_turns_ms
 
 SIZES_PX, TURNED_AWAY = (96, 160), 0.03
-BATCH, TIMED_PHOTOS, RIDGE, STEPS = 32, 100, 1e-3, 200
+BATCH = 32
+# Prior precision of the gate's weights, of which there are a thousand: with 1 the deepest gate's AUROC is 0.02 lower.
+PRECISION = 10.0
 
 
 class Gate(nn.Module):
@@ -62,22 +64,13 @@ class Gate(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return self.odds(self.pooled(images))[:, 0]
 
-    def fit(self, pooled: Tensor, holds: Tensor) -> None:
-        """Fits the odds to what `pooled` gave, by penalised maximum likelihood."""
-        mean, scale = pooled.mean(0), pooled.std(0).clamp(min=1e-6)
-        scaled, layer = (pooled - mean) / scale, nn.Linear(pooled.shape[1], 1)
-        search = torch.optim.LBFGS(layer.parameters(), max_iter=STEPS, line_search_fn="strong_wolfe")
-
-        def loss() -> Tensor:
-            search.zero_grad()
-            value = nn.functional.binary_cross_entropy_with_logits(layer(scaled)[:, 0], holds)
-            value = value + RIDGE * layer.weight.square().sum()
-            value.backward()
-            return value
-
-        search.step(loss)
-        weight = layer.weight.detach() / scale
-        self.odds.load_state_dict({"weight": weight, "bias": layer.bias.detach() - weight @ mean})
+    def fit(self, pooled: Tensor, holds: np.ndarray) -> None:
+        """Fits the odds to what `pooled` gave."""
+        features, means, scales = standardised(pooled.double(), np.ones(len(pooled), dtype=bool))
+        bias, *weights = maximum_likelihood(features, holds.astype(np.float64), PRECISION)
+        weight = np.array(weights) / scales
+        state = {"weight": weight[None], "bias": np.array([bias - weight @ means])}
+        self.odds.load_state_dict({name: torch.from_numpy(values) for name, values in state.items()})
 
 
 @torch.no_grad()
@@ -139,8 +132,7 @@ def main() -> None:
     static, rival = load(options.static), load(options.look)
     network = static.network
     assert isinstance(network, CascadeDetector)
-    config = read_job("evaluate", EvaluateConfig, (f"run={options.static}", *options.settings)).data
-    assert config is not None
+    config = data_config(options.static, options.settings)
     sets = load_roles(config, ("train", "calibrate", "test"), progress=True)
     store = open_images(sets.values(), config, progress=True)
     places = (network.trunk.strides_px.index(16), len(network.trunk) - 1)
@@ -152,9 +144,11 @@ def main() -> None:
         return {name: gate.pooled(shrink_images(images, gate.size_px)) for name, gate in gates.items()}
 
     of_role = {role: seen_by(pooled, images, store, static.checkpoint.model.input) for role, images in sets.items()}
-    holds = {role: np.array([not record.crowd.all() for record in images.records]) for role, images in sets.items()}
+    holds = {
+        str(role): np.array([not record.crowd.all() for record in images.records]) for role, images in sets.items()
+    }
     for name, gate in gates.items():
-        gate.fit(of_role["train"][name], torch.from_numpy(holds["train"]).float())
+        gate.fit(of_role["train"][name], holds["train"])
         cost = mmacs(gate, torch.zeros(1, 3, gate.size_px, gate.size_px, dtype=torch.uint8))
         with torch.no_grad():
             report(
@@ -172,8 +166,7 @@ def main() -> None:
         for role in ("calibrate", "test")
     }
     report(f"highest score of {options.look}'s first exit", scores, holds)
-    photos = [image_tensor(store.read(record)) for record in sets["calibrate"].records[:TIMED_PHOTOS]]
-    images = [resize_image(photo, static.checkpoint.model.input)[None] for photo in photos]
+    images = timed_images(sets["calibrate"], store, static.checkpoint.model.input)
     graphs = {"static": graph_of(network, images[0])} | {
         name: shrinking(gate, images[0]) for name, gate in gates.items()
     }

@@ -14,15 +14,14 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from cascade_exit.config import EvaluateConfig, read_job
-from cascade_exit.data import image_tensor, load_role, open_images, resize_image
+from cascade_exit.data import load_role, open_images
 from cascade_exit.model import FULL, CascadeDetector, exit_costs
 from cascade_exit.model.head import BACKGROUND_LOGIT
 from cascade_exit.runtime import Detector, detect_set, load
+from tests.benchmarks.photos import data_config, timed_images
 from tests.benchmarks.timing import graph_of, in_turns_ms
 
 CELLS = (20, 40, 80, 160)
-TIMED_PHOTOS = 100
 
 
 class LazyClasses(nn.Module):
@@ -80,8 +79,7 @@ def main() -> None:
     network = detector.network
     assert isinstance(network, CascadeDetector)
     assert network.exit_names == (FULL,), "a static detector is needed"
-    config = read_job("evaluate", EvaluateConfig, (f"run={options.model}", *options.settings)).data
-    assert config is not None
+    config = data_config(options.model, options.settings)
     calibrate = load_role(config, "calibrate", progress=True)
     store = open_images([calibrate], config, progress=True)
 
@@ -92,8 +90,7 @@ def main() -> None:
 
     macs = exit_costs(network)[FULL].macs
     print(f"as it is: AP {ap_of(network):.4f}, {macs / 1e6:.0f} MMACs")
-    photos = [image_tensor(store.read(record)) for record in calibrate.records[:TIMED_PHOTOS]]
-    images = [resize_image(photo, detector.checkpoint.model.input)[None] for photo in photos]
+    images = timed_images(calibrate, store, detector.checkpoint.model.input)
     graphs = {"as it is": graph_of(network, images[0])}
     for cells in CELLS:
         lazy, ideal = (with_lazy_classes(network, cells, by_softmax) for by_softmax in (False, True))

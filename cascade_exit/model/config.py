@@ -153,11 +153,13 @@ class LookConfig:
         size_px: side of the image that it sees: the input, brought down to it.
         backbone: its trunk.
         anchor_scales: as in `ModelConfig`.
+        top_down: as in `FullConfig`.
     """
 
     size_px: int = 160
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     anchor_scales: tuple[float, ...] | None = None
+    top_down: bool = False
 
     def __post_init__(self) -> None:
         if self.size_px < SMALLEST_PX:

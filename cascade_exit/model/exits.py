@@ -106,4 +106,4 @@ class Look(nn.Module):
         super().__init__()
         self.trunk = Trunk(config.backbone)
         self.context_channels = self.trunk.channels(self.trunk.lateral_at)
-        self.full = FullExit(FullConfig(), self.trunk, None, grid, labels)
+        self.full = FullExit(FullConfig(top_down=config.top_down), self.trunk, None, grid, labels)

@@ -55,6 +55,13 @@ def test_a_look_at_the_input_size_sees_the_input_itself(large):
     assert torch.equal(model.grids["exit1"].boxes, large.grid.boxes)
 
 
+def test_a_look_with_top_down_is_a_static_detector_with_it():
+    static = variant("top down")
+    model = detector({}, looks={"exit1": LookConfig(SIZE_PX, NARROW, top_down=True)})
+    model.networks["exit1"].load_state_dict(static.state_dict())
+    assert same(model(photos())["exit1"], static(photos())["full"])
+
+
 def test_boxes_of_a_look_lie_in_pixels_of_the_input(both, small):
     images, sizes = photos(2), torch.tensor([[96, 192], [50, 70]])
     output = both(images)["exit1"]

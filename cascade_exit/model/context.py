@@ -12,11 +12,13 @@ class ContextFusion(nn.Module):
     Args:
         context_channels: channels of the other map.
         channels: channels of the map that is added to.
+        rank: channels in between, for a projection of little cost; none: straight from one map to the other.
     """
 
-    def __init__(self, context_channels: int, channels: int) -> None:
+    def __init__(self, context_channels: int, channels: int, rank: int | None = None) -> None:
         super().__init__()
-        self.project = nn.Conv2d(context_channels, channels, 1)
+        self.narrow = nn.Conv2d(context_channels, rank, 1, bias=False) if rank else nn.Identity()
+        self.project = nn.Conv2d(rank or context_channels, channels, 1)
         nn.init.zeros_(self.project.weight)
         nn.init.zeros_(self.project.bias)  # type: ignore[arg-type]
 
@@ -26,7 +28,7 @@ class ContextFusion(nn.Module):
         size = (x.shape[-2], x.shape[-1])
         if context.shape[-1] > size[-1]:
             context = F.adaptive_avg_pool2d(context, size)
-        projected = self.project(context)
+        projected = self.project(self.narrow(context))
         if context.shape[-1] < size[-1]:
             projected = F.interpolate(projected, size=size, mode="nearest")
         return x + projected

@@ -13,6 +13,9 @@ from cascade_exit.model.output import ExitOutput
 
 # SSDLite's levels above the trunk.
 EXTRA_CHANNELS = (512, 256, 256, 128)
+# Of what a finer level takes over. A trained one of full rank, a tenth of a detector in MACs, kept its AP on val
+# (0.219 to 0.222, from 0.221) when only 16, 32, 64 and 128 of its singular values were left.
+TOP_DOWN_RANK = 32
 
 
 class EarlyExit(nn.Module):
@@ -73,7 +76,9 @@ class FullExit(nn.Module):
         assert len(channels) == LEVELS
         # From coarse to fine: the second level sees the third before the first sees it.
         self.top_down = nn.ModuleList(
-            [ContextFusion(channels[level + 1], channels[level]) for level in (1, 0)] if config.top_down else []
+            [ContextFusion(channels[level + 1], channels[level], TOP_DOWN_RANK) for level in (1, 0)]
+            if config.top_down
+            else []
         )
         self.head = Head(channels, grid.per_cell, labels, corrects=config.refinement == "residual")
 

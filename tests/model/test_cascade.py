@@ -317,7 +317,9 @@ def test_top_down_gives_each_of_the_two_finest_levels_what_the_coarser_one_sees(
         torch.nn.init.zeros_(fuse.project.weight)
     model.full.head.register_forward_pre_hook(lambda _, args: plain.extend(args[0]))
     model(photos())
-    weights = [fuse.project.weight[:, :, 0, 0] for fuse in variant("top down").full.top_down]
+    weights = [
+        fuse.project.weight[:, :, 0, 0] @ fuse.narrow.weight[:, :, 0, 0] for fuse in variant("top down").full.top_down
+    ]
 
     def projected(weight, coarse, cells: int):
         rows = torch.arange(cells) * coarse.shape[-1] // cells

@@ -51,7 +51,8 @@ def test_one_epoch_of_phase_3_on_rooms(cli, tmp_path):
     words = ["experiment=phase3_multi13", "data=rooms12", f"data.root={tmp_path / 'rooms'}", *SMALL, *BALANCE]
     trained = run("train", *words, f"init={REPOSITORY / 'models' / 'chair'}")
     report = Manifest.read(trained).metrics["init"]
-    assert "0 of another shape, 0 missing, 0 unused; classes taken over: chair; new classes: couch, bed" in report
+    assert "0 of another shape, 6 missing, 0 unused; initialised anew: full.top_down.0, full.top_down.1; " in report
+    assert "; classes taken over: chair; new classes: couch, bed" in report
 
     traced = run("trace", f"run={trained.name[-8:]}", "split=calibrate")
     classes = read_trace(traced / "trace.safetensors").header.classes

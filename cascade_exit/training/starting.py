@@ -125,7 +125,8 @@ def check_untrained(start: Start, report: StartReport | None, model: ModelConfig
     """Refuses a model that would be kept as it starts, but does not start as a whole.
 
     Raises:
-        UserError: it lacks weights, or a network would see other pixels or anchors than its weights have learnt with.
+        UserError: it lacks weights, or a network would see other pixels, anchors or maps than its weights have learnt
+            with.
     """
     if report is None or not report.complete:
         got = "nothing" if report is None else report.summary()
@@ -141,11 +142,12 @@ def check_untrained(start: Start, report: StartReport | None, model: ModelConfig
 
 
 def _seen_by(name: str, model: ModelConfig) -> dict[str, object]:
-    """What decides about the pixels and anchors of the network that ends at an exit: a look, or else the full one."""
+    """What decides what the network that ends at an exit, a look or else the full one, sees: pixels, anchors, maps."""
     look = model.looks.get(name)
     return {
         "size_px": look.size_px if look else model.input.size_px,
         "anchor_scales": look.anchor_scales if look else model.anchor_scales,
+        "top_down": look.top_down if look else model.full.top_down,
         "scaling": model.input.scaling,
         "resize": model.input.resize,
     }

@@ -8,7 +8,7 @@ import torch
 
 from cascade_exit.config import TrainConfig
 from cascade_exit.data import ClassMap, InputConfig, shrink_images
-from cascade_exit.model import CascadeDetector, DecodingConfig, LookConfig, ModelConfig
+from cascade_exit.model import CascadeDetector, DecodingConfig, FullConfig, LookConfig, ModelConfig
 from cascade_exit.model.checkpoint import Checkpoint
 from cascade_exit.runs import SchemaError, UserError, build
 from cascade_exit.runtime import write_kept_model
@@ -138,6 +138,15 @@ def test_what_is_kept_untrained_must_see_what_it_has_learnt_with(model, line, sm
     start, report, _ = started({"exit1": small[0], "full": large[0]}, tmp_path, model)
     with pytest.raises(UserError, match=line):
         check_untrained(start, report, model)
+
+
+def test_a_pyramid_is_not_lost_untrained(small, tmp_path):
+    model = ModelConfig(InputConfig(SIZE_PX), NARROW, full=FullConfig(top_down=True))
+    network = CascadeDetector(model, CLASSES).eval()
+    start, report, _ = started({"exit1": small[0], "full": keep(tmp_path / "pyramid", network)}, tmp_path)
+    assert report.complete
+    with pytest.raises(UserError, match="top_down of full must be True, .* got False"):
+        check_untrained(start, report, MODEL)
 
 
 LOOKING = {"input": {"size_px": 96}, "looks": {"exit1": {"size_px": 64}}}

@@ -86,7 +86,7 @@ def _exported(config: ExportConfig, call: Call) -> Run:
     parents = [model.id, *([policy.run] if policy and policy.run else [])]
     # The name is where a copy goes, and the set is in the identity by its fingerprint.
     identified = replace(config, name=None, data=None)
-    with open_call(identified, call, fingerprints, parents) as run:
+    with open_call(identified, call, fingerprints, parents, wait=True) as run:
         if not run.finished:
             detector = model.detector
             inputs = (

@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
+from cascade_exit.apps.console import people
 from cascade_exit.config import Call, RunPlace
 from cascade_exit.data import DataConfig
 from cascade_exit.runs import Manifest, Run, UserError, build, find_run, open_run
@@ -17,9 +19,17 @@ from cascade_exit.tracking import LoggerConfig
 
 
 def open_call(
-    config: RunPlace, call: Call, data: Mapping[str, str], parents: Sequence[str] = (), again: bool = False
+    config: RunPlace,
+    call: Call,
+    data: Mapping[str, str],
+    parents: Sequence[str] = (),
+    again: bool = False,
+    wait: bool = False,
 ) -> AbstractContextManager[Run]:
-    """Opens the run of a verb's call; see `open_run` for `data`, `parents` and `again`."""
+    """Opens the run of a verb's call; see `open_run` for `data`, `parents` and `again`.
+
+    With `wait`, another process that has it open is waited for: for what several commands need, and one of them makes.
+    """
     return open_run(
         call.verb,
         config,
@@ -31,6 +41,7 @@ def open_call(
         run_dir=Path(config.run_dir) if config.run_dir else None,
         force=config.force,
         again=again,
+        waiting=partial(people().print, markup=False, highlight=False) if wait else None,
     )
 
 

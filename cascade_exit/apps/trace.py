@@ -52,7 +52,8 @@ def _traced(model: TrainedModel, config: TraceConfig, call: Call) -> tuple[Run, 
     fingerprints = {config.split: images.fingerprint, "model": model.fingerprint}
     # The set is in the identity by its fingerprint, so that a set that was named and one that was found are the same.
     logger_config = model.logger(config.logger)
-    with open_call(replace(config, data=None, logger=logger_config), call, fingerprints, [model.id]) as run:
+    identified = replace(config, data=None, logger=logger_config)
+    with open_call(identified, call, fingerprints, [model.id], wait=True) as run:
         if not run.finished:
             with tracked(logger_config, run, [model.folder]) as logger:
                 store = open_images([images], data, progress=True)

@@ -5,7 +5,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -20,22 +20,28 @@ _held: set[IO[str]] = set()
 
 
 @contextmanager
-def hold_lock(folder: Path, wait: bool = False) -> Iterator[None]:
+def hold_lock(folder: Path, wait: bool = False, tell: Callable[[str], object] | None = None) -> Iterator[None]:
     """Keep other processes out of ``folder`` while the block runs.
 
     The lock is ``flock`` on ``<folder>/.lock``; the file names its holder and stays behind, unlocked.
 
     Args:
         folder: An existing folder.
-        wait: Wait until the other process is done, for locks that are held for an instant only.
+        wait: Wait until another process that holds the lock is done.
+        tell: Is given one line for people before a wait that is longer than an instant.
 
     Raises:
-        UserError: When another process holds the lock; the message names its pid and host.
+        UserError: When another process holds the lock and is not waited for; the message names its pid and host.
     """
     file = (folder / LOCK_NAME).open("a+", encoding="utf-8")
     try:
-        if not _try_lock(file, wait):
-            raise UserError(_taken_message(folder, file))
+        if not _try_lock(file):
+            taken = f"{folder} is in use by {_holder(file)}"
+            if not wait:
+                raise UserError(f"{taken}: wait until it ends, or end it and give the command again")
+            if tell:
+                tell(f"{taken}: waiting until it ends")
+            fcntl.flock(file, fcntl.LOCK_EX)
         _held.add(file)
         _name_holder(file)
         yield
@@ -58,11 +64,8 @@ def is_locked(folder: Path) -> bool:
     return False
 
 
-def _try_lock(file: IO[str], wait: bool) -> bool:
+def _try_lock(file: IO[str]) -> bool:
     """Lock ``file``; a short patience lets ``is_locked`` look in another process without disturbing this."""
-    if wait:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        return True
     end = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:
@@ -85,14 +88,13 @@ def _name_holder(file: IO[str]) -> None:
     file.flush()
 
 
-def _taken_message(folder: Path, file: IO[str]) -> str:
+def _holder(file: IO[str]) -> str:
     file.seek(0)
     try:
         holder: dict[str, Any] = json.loads(file.read())
-        who = f"process {holder['pid']} on {holder['host']} since {holder['started']}"
+        return f"process {holder['pid']} on {holder['host']} since {holder['started']}"
     except (ValueError, KeyError, TypeError):
-        who = "another process"
-    return f"{folder} is in use by {who}: wait until it ends, or end it and give the command again"
+        return "another process"
 
 
 def _close_in_forked_child() -> None:

@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,7 @@ def open_run(
     run_dir: Path | None = None,
     force: bool = False,
     again: bool = False,
+    waiting: Callable[[str], object] | None = None,
 ) -> Iterator[Run]:
     """Open the run that a command stands for, and record how the block ends.
 
@@ -103,13 +104,14 @@ def open_run(
         run_dir: Use this folder instead.
         force: Clear the run's own outputs and begin anew.
         again: Go on with a finished run too, as if it had been interrupted.
+        waiting: Wait until another process that has the run open is done, and give this one line about it.
 
     Yields:
         The open run.
 
     Raises:
-        UserError: When another process has the run open, the folder holds something else, its manifest
-            says another identity or cannot be read, or the disk is full.
+        UserError: When another process has the run open and is not waited for, the folder holds something
+            else, its manifest says another identity or cannot be read, or the disk is full.
     """
     fresh = _new_manifest(verb, config, command, dict(data or {}), list(parents))
     fresh.made_from = _begun(fresh.parents, root)
@@ -121,7 +123,7 @@ def open_run(
     folder = _make_folder(run_dir, root, verb, fresh.id, label)
     with ExitStack() as stack:
         stack.enter_context(_full_disk_in_words(folder))
-        stack.enter_context(hold_lock(folder))
+        stack.enter_context(hold_lock(folder, wait=waiting is not None, tell=waiting))
         run = _reopen(folder, fresh, force, again, run_dir is not None)
         if run.finished:
             stack.close()

@@ -1,6 +1,9 @@
 """Verbs that need a trace find the one that the `trace` verb keeps, or make it."""
 
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -41,6 +44,35 @@ def test_made_once_and_found_by_the_verb(cli, config, model):
     assert answer.code == 0, answer.err
     assert Manifest.read(answer.run).id == manifest.id
     assert len(trace_runs(config)) == 1
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from cascade_exit.runs import hold_lock
+with hold_lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    while not Path(sys.argv[2]).exists():
+        time.sleep(0.01)
+"""
+
+
+def test_one_that_another_command_is_making_is_waited_for(config, model, tmp_path, monkeypatch):
+    find_or_make_trace(model, config)
+    folder, lines = trace_runs(config)[0].parent, []
+
+    def tell(line, **style):
+        lines.append(line)
+        (tmp_path / "told").touch()
+
+    monkeypatch.setattr("cascade_exit.apps.opening.people", lambda: SimpleNamespace(print=tell))
+    holder = [sys.executable, "-c", HOLDER, str(folder), str(tmp_path / "told")]
+    with subprocess.Popen(holder, stdout=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        trace, _ = find_or_make_trace(model, config)
+    assert len(trace) == 4
+    (line,) = lines
+    assert line.startswith(f"{folder} is in use by process {process.pid}")
 
 
 def test_what_lies_there_is_checked(config, model):

@@ -99,12 +99,28 @@ from pathlib import Path
 from cascade_exit.runs.lock import hold_lock
 with hold_lock(Path(sys.argv[1])):
     print("held", flush=True)
-    time.sleep(1)
+    while not Path(sys.argv[1], "told").exists():
+        time.sleep(0.01)
     Path(sys.argv[1], "done").touch()
 """
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     process.stdout.readline()
-    with hold_lock(tmp_path, wait=True):
+    told: list[str] = []
+
+    def tell(line: str) -> None:
+        told.append(line)
+        (tmp_path / "told").touch()
+
+    with hold_lock(tmp_path, wait=True, tell=tell):
         assert (tmp_path / "done").exists()
     process.wait()
+    (line,) = told
+    assert f"{tmp_path} is in use by process {process.pid} on {socket.gethostname()}" in line
+    assert line.endswith(": waiting until it ends")
+
+
+def test_who_waits_for_nobody_is_told_nothing(tmp_path: Path) -> None:
+    told: list[str] = []
+    with hold_lock(tmp_path, wait=True, tell=told.append):
+        assert not told

@@ -64,10 +64,27 @@ def finish(root: Path, config: Config | None = None, **more: Any) -> Run:
     return run
 
 
-def start_worker(root: Path) -> tuple[subprocess.Popen[str], Path]:
-    worker = subprocess.Popen([sys.executable, "-c", WORKER, str(root)], stdout=subprocess.PIPE, text=True)
+def start_worker(root: Path, code: str = WORKER) -> tuple[subprocess.Popen[str], Path]:
+    worker = subprocess.Popen([sys.executable, "-c", code, str(root)], stdout=subprocess.PIPE, text=True)
     assert worker.stdout is not None
     return worker, Path(worker.stdout.readline().strip())
+
+
+def test_a_run_that_another_process_makes_is_waited_for_where_asked(tmp_path: Path) -> None:
+    told_to_end = "while not Path(sys.argv[1], 'told').exists(): time.sleep(0.01)"
+    worker, folder = start_worker(tmp_path, WORKER.replace("time.sleep(60)", told_to_end))
+    told: list[str] = []
+
+    def waiting(line: str) -> None:
+        told.append(line)
+        (tmp_path / "told").touch()
+
+    with opened(tmp_path, waiting=waiting) as run:
+        assert run.finished
+    assert run.folder == folder
+    (line,) = told
+    assert f"{folder} is in use by process {worker.pid} on " in line
+    worker.wait()
 
 
 def test_a_run_from_start_to_finish(tmp_path: Path) -> None:

@@ -72,8 +72,10 @@ def trade_off(curves: Sequence[Curve], marks: Sequence[Mark], cost_unit: str, me
     axes.margins(x=0.1, y=0.1)
     for mark in marks:
         shape, size = ("*", 150) if mark.chosen else ("s", 30)
-        offset = (0, 9) if _named_above(mark, marks, axes) else (0, -16)
         axes.scatter([mark.cost], [mark.ap], marker=shape, s=size, color=INK, zorder=3)
+    # Only now do the axes know how far the points lie apart on paper.
+    for mark in marks:
+        offset = (0, 9) if _named_above(mark, marks, axes) else (0, -16)
         name = axes.annotate(
             mark.name, (mark.cost, mark.ap), offset, textcoords="offset points", ha="center", fontsize=8.5, color=INK
         )

@@ -64,6 +64,18 @@ class TestTradeOff:
         one, other = (text.get_window_extent() for text in figure.axes[0].texts)
         assert not one.overlaps(other)
 
+    def test_names_do_not_overlap_where_there_are_points_alone(self) -> None:
+        marks = [
+            Mark("policy", 9.6, 0.207, chosen=True),
+            Mark("nothing exits", 14.02, 0.2155),
+            Mark("full", 13.72, 0.2155),
+            Mark("models/static_fast_multi13", 13.48, 0.213),
+        ]
+        figure = trade_off([], marks, "ms")
+        figure.canvas.draw()
+        names = [text.get_window_extent() for text in figure.axes[0].texts]
+        assert not any(one.overlaps(other) for place, one in enumerate(names) for other in names[:place])
+
 
 class TestHeatMaps:
     first = ("exit1", np.array([-math.inf, 0.25, 0.5, math.inf]))

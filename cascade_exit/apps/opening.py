@@ -41,7 +41,8 @@ def open_call(
         run_dir=Path(config.run_dir) if config.run_dir else None,
         force=config.force,
         again=again,
-        waiting=partial(people().print, markup=False, highlight=False) if wait else None,
+        wait=wait,
+        tell=partial(people().print, markup=False, highlight=False),
     )
 
 

@@ -81,7 +81,8 @@ def open_run(
     run_dir: Path | None = None,
     force: bool = False,
     again: bool = False,
-    waiting: Callable[[str], object] | None = None,
+    wait: bool = False,
+    tell: Callable[[str], object] | None = None,
 ) -> Iterator[Run]:
     """Open the run that a command stands for, and record how the block ends.
 
@@ -104,7 +105,8 @@ def open_run(
         run_dir: Use this folder instead.
         force: Clear the run's own outputs and begin anew.
         again: Go on with a finished run too, as if it had been interrupted.
-        waiting: Wait until another process that has the run open is done, and give this one line about it.
+        wait: Wait until another process that has the run open is done.
+        tell: Is given one line for people before such a wait.
 
     Yields:
         The open run.
@@ -123,7 +125,7 @@ def open_run(
     folder = _make_folder(run_dir, root, verb, fresh.id, label)
     with ExitStack() as stack:
         stack.enter_context(_full_disk_in_words(folder))
-        stack.enter_context(hold_lock(folder, wait=waiting is not None, tell=waiting))
+        stack.enter_context(hold_lock(folder, wait, tell))
         run = _reopen(folder, fresh, force, again, run_dir is not None)
         if run.finished:
             stack.close()

@@ -9,7 +9,7 @@ from cascade_exit.runs import UserError, find_run
 from cascade_exit.runtime.detector import read_model
 from cascade_exit.training.init import StartingWeights, starting_weights, weights_of_run
 
-LOOKS = "looks."
+EXITS, LOOKS = "exits.", "looks."
 TORCHVISION = ("imagenet", "coco")
 
 
@@ -125,12 +125,19 @@ def check_untrained(start: Start, report: StartReport | None, model: ModelConfig
     """Refuses a model that would be kept as it starts, but does not start as a whole.
 
     Raises:
-        UserError: it lacks weights, or a network would see other pixels, anchors or maps than its weights have learnt
-            with.
+        UserError: it lacks weights, a network has no place for a part of its own (a pyramid, say), or would see other
+            pixels or anchors than its weights have learnt with.
     """
     if report is None or not report.complete:
         got = "nothing" if report is None else report.summary()
         raise UserError(f"trainer.max_epochs=0 keeps the starting weights, which must be complete; taken over: {got}")
+    for name, (source, of_network) in report.networks.items():
+        # Early exits may stay behind, nothing else: what follows has learnt with it.
+        if lost := [tensor for tensor in of_network.unused if not tensor.startswith(EXITS)]:
+            raise UserError(
+                f"trainer.max_epochs=0 keeps the starting weights: {name} has no place for {lost[0]} of {source} "
+                f"({len(lost)} tensors); make model like the one that they come from"
+            )
     for name, folder in start.folders.items():
         theirs, ours = (_seen_by(name, of) for of in (read_model(folder).model, model))
         for key, value in ours.items():
@@ -142,12 +149,11 @@ def check_untrained(start: Start, report: StartReport | None, model: ModelConfig
 
 
 def _seen_by(name: str, model: ModelConfig) -> dict[str, object]:
-    """What decides what the network that ends at an exit, a look or else the full one, sees: pixels, anchors, maps."""
+    """What decides about the pixels and anchors of the network that ends at an exit: a look, or else the full one."""
     look = model.looks.get(name)
     return {
         "size_px": look.size_px if look else model.input.size_px,
         "anchor_scales": look.anchor_scales if look else model.anchor_scales,
-        "top_down": look.top_down if look else model.full.top_down,
         "scaling": model.input.scaling,
         "resize": model.input.resize,
     }

@@ -75,11 +75,11 @@ def test_a_run_that_another_process_makes_is_waited_for_where_asked(tmp_path: Pa
     worker, folder = start_worker(tmp_path, WORKER.replace("time.sleep(60)", told_to_end))
     told: list[str] = []
 
-    def waiting(line: str) -> None:
+    def tell(line: str) -> None:
         told.append(line)
         (tmp_path / "told").touch()
 
-    with opened(tmp_path, waiting=waiting) as run:
+    with opened(tmp_path, wait=True, tell=tell) as run:
         assert run.finished
     assert run.folder == folder
     (line,) = told
